@@ -1,0 +1,125 @@
+package schemas
+
+import (
+	"fmt"
+	"time"
+)
+
+// Activity is a point on a user's timeline: one event, credited.
+type Activity struct {
+	ID         ID         `json:"id"` // the event's
+	Tenant     Tenant     `json:"tenant"`
+	User       UserID     `json:"user"`
+	Category   string     `json:"category"` // always Category
+	Kind       Kind       `json:"kind"`
+	Weight     float32    `json:"weight"` // 0 < Weight <= 1: how strong a signal of work this is
+	Ticket     uint64     `json:"ticket"`
+	Agent      AgentID    `json:"agent"`
+	CreditedAs CreditedAs `json:"credited_as"`
+	Status     int32      `json:"status"` // Halo's status id; 0 where absent
+	EventTime  time.Time  `json:"event_time"`
+	OccurredAt time.Time  `json:"occurred_at"`
+	ReceivedAt time.Time  `json:"received_at"`
+}
+
+// AppendJSON appends the record's JSON form.
+func (a Activity) AppendJSON(dst []byte) []byte {
+	w := writer{append(dst, '{')}
+	w.id("id", a.ID)
+	w.string("tenant", string(a.Tenant))
+	w.string("user", string(a.User))
+	w.string("category", a.Category)
+	w.string("kind", string(a.Kind))
+	w.float32("weight", a.Weight)
+	w.uint("ticket", a.Ticket)
+	w.uint("agent", uint64(a.Agent))
+	w.string("credited_as", string(a.CreditedAs))
+	w.int("status", int64(a.Status))
+	w.time("event_time", a.EventTime)
+	w.time("occurred_at", a.OccurredAt)
+	w.time("received_at", a.ReceivedAt)
+	return append(w.b, '}')
+}
+
+// MarshalJSON is AppendJSON, so that there is one form only.
+func (a Activity) MarshalJSON() ([]byte, error) { return a.AppendJSON(nil), nil }
+
+// UnmarshalJSON is ParseActivity.
+func (a *Activity) UnmarshalJSON(b []byte) (err error) {
+	*a, err = ParseActivity(b)
+	return err
+}
+
+// ParseActivity reads a record of schema [ActivitySchema]. Members that it
+// does not know are ignored. Errors wrap [ErrMalformed].
+func ParseActivity(b []byte) (Activity, error) {
+	a := Activity{EventTime: Epoch}
+	r := reader{b: b}
+	err := r.members(func(name, v []byte) {
+		switch string(name) {
+		case "id":
+			a.ID = r.id("id", v)
+		case "tenant":
+			a.Tenant = r.tenant(v)
+		case "user":
+			a.User = UserID(r.string("user", v))
+		case "category":
+			a.Category = enum(&r, "category", v, categories[:])
+		case "kind":
+			a.Kind = enum(&r, "kind", v, kinds[:])
+		case "weight":
+			a.Weight = r.float32("weight", v)
+		case "ticket":
+			a.Ticket = r.uint("ticket", v)
+		case "agent":
+			a.Agent = AgentID(r.uint("agent", v))
+		case "credited_as":
+			a.CreditedAs = enum(&r, "credited_as", v, creditedAs[:])
+		case "status":
+			a.Status = r.int32("status", v)
+		case "event_time":
+			a.EventTime = r.time("event_time", v)
+		case "occurred_at":
+			a.OccurredAt = r.time("occurred_at", v)
+		case "received_at":
+			a.ReceivedAt = r.time("received_at", v)
+		}
+	})
+	if err != nil {
+		return Activity{}, err
+	}
+	switch {
+	case a.ID == ID{}:
+		return Activity{}, missing("id")
+	case a.Tenant == "":
+		return Activity{}, missing("tenant")
+	case a.User == "":
+		return Activity{}, missing("user")
+	case a.Category == "":
+		return Activity{}, missing("category")
+	case a.Kind == "":
+		return Activity{}, missing("kind")
+	case a.CreditedAs == "":
+		return Activity{}, missing("credited_as")
+	case !(a.Weight > 0 && a.Weight <= 1):
+		return Activity{}, fmt.Errorf("%w: weight is outside 0 < w <= 1", ErrMalformed)
+	case a.ReceivedAt.IsZero():
+		return Activity{}, missing("received_at")
+	case a.OccurredAt.IsZero():
+		return Activity{}, missing("occurred_at")
+	}
+	return a, nil
+}
+
+func missing(name string) error { return fmt.Errorf("%w: %s is missing", ErrMalformed, name) }
+
+// The closed lists as the readers search them: arrays, so that a look-up
+// builds no slice per record.
+var (
+	kinds      = [...]Kind{TicketLogged, StatusChanged, UpdatedByAgent, UpdatedByUser}
+	actorTypes = [...]ActorType{ActorSystem, ActorAgent, ActorEndUser}
+	reasons    = [...]Reason{Unmapped, Unassigned, UnknownKind, StaleWebhook, Undecodable}
+	refusals   = [...]Reason{UnknownKind, StaleWebhook, Undecodable}
+	creditedAs = [...]CreditedAs{CreditedActor, CreditedAssignee, CreditedEnvelope}
+	categories = [...]string{Category}
+)
