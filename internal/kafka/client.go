@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// The bounds of the clients. They are sized for a stage that stays below
+// 150 MB and for an edge that answers within two seconds.
+const (
+	// maxBufferedRecords and maxBufferedBytes are what a producer holds while
+	// Kafka is slow or gone. An event is about 500 bytes: at 300 deliveries a
+	// second the buffer covers a minute, and a full one is a few megabytes.
+	// Beyond it TryProduce fails at once, which the edge answers with 503.
+	maxBufferedRecords = 20_000
+	maxBufferedBytes   = 32 << 20
+
+	// fetchMaxBytes bounds one answer of one broker, compressed. Records of
+	// ours compress to a quarter, so that a full answer is 32 MB in memory.
+	fetchMaxBytes          = 8 << 20
+	fetchMaxPartitionBytes = 2 << 20
+
+	// sessionTimeout is the shortest that brokers allow by default
+	// (group.min.session.timeout.ms). A killed consumer's partitions stand
+	// still for this long: it is the largest part of "delivery to row" after
+	// a crash. heartbeatInterval is a quarter, so that two lost heartbeats in
+	// a row do not cost a rebalance.
+	sessionTimeout    = 6 * time.Second
+	heartbeatInterval = 1500 * time.Millisecond
+
+	// rebalanceTimeout is how long a group waits for a member that holds a
+	// batch. The default of a minute stalls all other members behind one that
+	// was killed. A member that waits longer, for a database that is away, is
+	// put out of the group: its commit then fails, and the new owner reads the
+	// same batch again, which folds.
+	rebalanceTimeout = 8 * time.Second
+)
+
+// NewProducer returns a client that produces with acks=all, idempotently and
+// without linger. Use TryProduce where waiting for room is no option, and let
+// the caller's own context bound the wait for the promise: a record that was
+// sent and not answered stays with the client until its fate is known.
+// The caller closes the client.
+func NewProducer(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*kgo.Client, error) {
+	return newClient(cfg, "producer", log, reg, []kgo.Opt{
+		// The default, spelt out since "only after the ack: 200" rests on it.
+		// Idempotence is the default too and is nowhere switched off.
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		// A lone delivery waits for its ack. With the default of 10 ms it takes
+		// 10.5 ms, with 0 it takes 0.04 to 0.2 ms; under load the records that
+		// arrive while a request is in flight still share the next one.
+		kgo.ProducerLinger(0),
+		kgo.MaxBufferedRecords(maxBufferedRecords),
+		kgo.MaxBufferedBytes(maxBufferedBytes),
+		// Half of the default: what a broker may wait for its replicas before
+		// it answers "timed out" and we ask again. With the overhead below, a
+		// broker that hangs is given up after ten seconds instead of twenty.
+		kgo.ProduceRequestTimeout(5 * time.Second),
+		// The same key goes to the same partition as from a Java client
+		// (murmur2): tools that write by hand cannot split a tenant in two.
+		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
+	}, opts)
+}
+
+// NewConsumer returns a member of group that reads topics. It commits nothing
+// on its own and lets no partition go between a poll that returned records and
+// AllowRebalance: call it once per poll, after the commit. Without committed
+// offsets it begins with the oldest record. The caller closes the client, with
+// CloseAllowingRebalance.
+func NewConsumer(cfg Config, group string, topics []string, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*kgo.Client, error) {
+	if group == "" || len(topics) == 0 {
+		return nil, errors.New("a consumer needs a group and at least one topic")
+	}
+	return newClient(cfg, group, log, reg, []kgo.Opt{
+		kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(topics...),
+		// An automatic commit would cover records that are polled and not yet
+		// settled: a crash right after it would lose them.
+		kgo.DisableAutoCommit(),
+		// Without it a rebalance may happen while a batch is being appended;
+		// its commit could then rewind what the new owner committed.
+		kgo.BlockRebalanceOnPoll(),
+		kgo.SessionTimeout(sessionTimeout),
+		kgo.HeartbeatInterval(heartbeatInterval),
+		kgo.RebalanceTimeout(rebalanceTimeout),
+		// Both at the start, never the default of one minute back: when the
+		// broker lost our place, reading again what is kept costs time and
+		// folds, while skipping loses events that were answered 200.
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+		kgo.FetchMaxWait(fetchMaxWait),
+	}, opts)
+}
+
+// fetchMaxWait is how long a broker holds a fetch that finds nothing; a new
+// record ends the wait at once, so it costs no latency. One second instead of
+// five, since a hanging broker is noticed only after this wait and the overhead.
+const fetchMaxWait = time.Second
+
+// NewReader returns a client that reads all partitions of topic from their
+// first record, in no group. It is what a table follows. Control records are
+// delivered too (kgo.Record.Attrs.IsControl): they take an offset, and a
+// follower that never saw them would wait for ever for the last one. An offset
+// that is out of range is returned as an error and never silently reset: the
+// follower no longer holds what the topic says and must start over.
+func NewReader(cfg Config, topic string, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*kgo.Client, error) {
+	if topic == "" {
+		return nil, errors.New("a reader needs a topic")
+	}
+	return newClient(cfg, topic, log, reg, []kgo.Opt{
+		kgo.ConsumeTopics(topic),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.KeepControlRecords(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxBytes(fetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
+		kgo.FetchMaxWait(fetchMaxWait),
+	}, opts)
+}
+
+// newClient adds what all clients share. role completes the client's name in
+// metrics and logs, so that an operator can tell a stage's clients apart.
+func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registerer, own, last []kgo.Opt) (*kgo.Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka client: %w", err)
+	}
+	name := role
+	if cfg.ClientID != "" {
+		name = cfg.ClientID + "/" + role
+	}
+	m := newMetrics()
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.ClientID(cfg.ClientID),
+		kgo.SoftwareNameAndVersion("halo-connector", "1"),
+		kgo.WithLogger(logger{log: log.With("client", name)}),
+		kgo.WithHooks(m.hooks()...),
+		// After "not the leader" nothing helps but new metadata. The default
+		// of five seconds between two asks outlasts the two seconds in which
+		// the edge must answer; with 250 ms an election is followed in time.
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		// How long a new partition may go unread. Asking once a minute is free.
+		kgo.MetadataMaxAge(time.Minute),
+		kgo.RetryBackoffFn(backoff),
+		// A host that swallows packets must not use up a request's deadline.
+		kgo.DialTimeout(3 * time.Second),
+		kgo.RequestTimeoutOverhead(5 * time.Second),
+		// Halo is quiet for minutes at a time. With the default of 30 s the
+		// next delivery would pay for a new connection, TLS and SASL in its
+		// ack; brokers close idle connections only after ten minutes.
+		kgo.ConnIdleTimeout(5 * time.Minute),
+		// We have metrics; brokers need not collect them from us.
+		kgo.DisableClientMetrics(),
+	}
+	opts = append(opts, cfg.security()...)
+	opts = append(opts, own...)
+	opts = append(opts, last...)
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka client %s: %w", name, err)
+	}
+	if err := m.register(reg, name); err != nil {
+		cl.Close()
+		return nil, fmt.Errorf("kafka client %s: metrics: %w", name, err)
+	}
+	return cl, nil
+}
+
+// backoff waits 50 ms after the first failure and doubles up to a second, give
+// or take a quarter. The default begins at 250 ms and ends at five seconds: a
+// broker that restarts in one second would then be found after the edge's
+// deadline. The spread keeps a fleet from asking a new broker all at once.
+func backoff(fails int) time.Duration {
+	const first, most = 50 * time.Millisecond, time.Second
+	d := first << min(max(fails-1, 0), 5)
+	d = min(d, most)
+	return d*3/4 + rand.N(d/2)
+}

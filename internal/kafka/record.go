@@ -1,0 +1,53 @@
+package kafka
+
+import (
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// Record is a record for topic whose header says which schema its value has.
+// A nil value is a tombstone.
+func Record(topic, key, schema string, value []byte) *kgo.Record {
+	return &kgo.Record{
+		Topic:   topic,
+		Key:     []byte(key),
+		Value:   value,
+		Headers: []kgo.RecordHeader{{Key: schemas.HeaderSchema, Value: []byte(schema)}},
+	}
+}
+
+// Schema is the schema that the record's header names, or "" where it names
+// none.
+func Schema(r *kgo.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == schemas.HeaderSchema {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// Dead is the dead letter for r: the same key and value, and headers that say
+// why it is there and where it was. Only records of ours may become one, never
+// a body that came from outside; reason is a word of ours and no error text,
+// which could quote the value.
+func Dead(topics schemas.Topics, r *kgo.Record, reason string) *kgo.Record {
+	dead := &kgo.Record{
+		Topic: topics.Dead,
+		Key:   r.Key,
+		Value: r.Value,
+		Headers: []kgo.RecordHeader{
+			{Key: "reason", Value: []byte(reason)},
+			{Key: "topic", Value: []byte(r.Topic)},
+			{Key: "partition", Value: strconv.AppendInt(nil, int64(r.Partition), 10)},
+			{Key: "offset", Value: strconv.AppendInt(nil, r.Offset, 10)},
+		},
+	}
+	if s := Schema(r); s != "" {
+		dead.Headers = append(dead.Headers, kgo.RecordHeader{Key: schemas.HeaderSchema, Value: []byte(s)})
+	}
+	return dead
+}

@@ -1,0 +1,168 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// TopicOptions is what depends on the cluster and not on the topic.
+type TopicOptions struct {
+	Partitions  int32 // of the topics that are not compacted; 0: as the spec says
+	Replication int16 // 0: the cluster's default
+	// NoCompaction makes compacted topics plain ones that are kept for ever:
+	// the same table, a longer log. For the embedded broker, whose compaction
+	// does not survive a crash.
+	NoCompaction bool
+	// MaxBytes bounds each partition of the topics that are not compacted,
+	// beside their retention time; 0: no bound. For the embedded broker, which
+	// reads its whole log when it starts.
+	MaxBytes int64
+}
+
+// The clocks of compaction.
+const (
+	// tombstones outlive any stop of a process: one that was down for longer
+	// starts from an empty table anyway, one that was merely slow still sees
+	// the deletion.
+	deleteRetention = 7 * 24 * time.Hour
+	// a change stays readable for an hour, so that whoever debugs a mapping
+	// made a moment ago finds each step of it.
+	minCompactionLag = time.Hour
+	// and is folded within a week however quiet the topic is, so that what was
+	// revoked does not lie on disk for ever.
+	maxCompactionLag = 7 * 24 * time.Hour
+	segmentAge       = 24 * time.Hour
+)
+
+// EnsureTopics creates the topics that are missing and gives those that exist
+// the configuration of their spec. It may be repeated at any time and by
+// several processes at once. The number of partitions of an existing topic is
+// left as it is: another number would send a tenant's key elsewhere, away from
+// the order of its earlier events.
+func EnsureTopics(ctx context.Context, cl *kgo.Client, specs []schemas.TopicSpec, o TopicOptions) error {
+	adm := kadm.NewClient(cl)
+	for _, spec := range specs {
+		if err := ensureTopic(ctx, adm, spec, o); err != nil {
+			return fmt.Errorf("topic %s: %w", spec.Name, err)
+		}
+	}
+	return nil
+}
+
+func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, o TopicOptions) error {
+	partitions := spec.Partitions
+	if o.Partitions > 0 && !spec.Compact {
+		partitions = o.Partitions
+	}
+	if partitions <= 0 {
+		partitions = -1 // the cluster's default
+	}
+	replication := o.Replication
+	if replication <= 0 {
+		replication = -1
+	}
+	configs := topicConfigs(spec, o)
+	created, err := adm.CreateTopic(ctx, partitions, replication, configs, spec.Name)
+	if err == nil {
+		err = created.Err
+	}
+	if !errors.Is(err, kerr.TopicAlreadyExists) {
+		return err
+	}
+	alter := make([]kadm.AlterConfig, 0, len(configs))
+	for name, value := range configs {
+		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: value})
+	}
+	altered, err := adm.AlterTopicConfigs(ctx, alter, spec.Name)
+	if err != nil {
+		return err
+	}
+	for _, r := range altered {
+		if r.Err != nil {
+			return r.Err
+		}
+	}
+	return nil
+}
+
+func topicConfigs(spec schemas.TopicSpec, o TopicOptions) map[string]*string {
+	c := make(map[string]*string)
+	set := func(name, value string) { c[name] = &value }
+	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	switch {
+	case spec.Compact && !o.NoCompaction:
+		set("cleanup.policy", "compact")
+		set("min.compaction.lag.ms", ms(minCompactionLag))
+		set("max.compaction.lag.ms", ms(maxCompactionLag))
+		set("delete.retention.ms", ms(deleteRetention))
+		set("segment.ms", ms(segmentAge))
+	case spec.Compact:
+		// Spelt out, both: a broker-wide bound would eat the tables.
+		set("cleanup.policy", "delete")
+		set("retention.ms", "-1")
+		set("retention.bytes", "-1")
+	default:
+		set("cleanup.policy", "delete")
+		set("retention.ms", ms(spec.Retention))
+		if o.MaxBytes > 0 {
+			set("retention.bytes", strconv.FormatInt(o.MaxBytes, 10))
+		}
+	}
+	// With acks=all and one in-sync replica, "acknowledged" means one disk.
+	if o.Replication >= 3 {
+		set("min.insync.replicas", "2")
+	}
+	return c
+}
+
+// EndOffsets reads, now, the offset after the last record of every partition
+// of topic. A record acknowledged before the call has a smaller offset; that
+// holds for partitions added a moment ago too, since the list of partitions is
+// asked anew. Fails where the topic does not exist or a partition has no leader
+// within ctx. It costs two requests.
+func EndOffsets(ctx context.Context, cl *kgo.Client, topic string) (map[int32]int64, error) {
+	return listOffsets(ctx, cl, topic, kadm.NewClient(cl).ListEndOffsets)
+}
+
+// StartOffsets reads, now, the offset of the first record that every partition
+// of topic still has; the end offset where it has none. It fails and costs as
+// [EndOffsets] does.
+func StartOffsets(ctx context.Context, cl *kgo.Client, topic string) (map[int32]int64, error) {
+	return listOffsets(ctx, cl, topic, kadm.NewClient(cl).ListStartOffsets)
+}
+
+func listOffsets(ctx context.Context, cl *kgo.Client, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+	// kadm takes the partitions from the client's cache, which may be
+	// MetadataMinAge old and not know the newest. The tiny limit replaces what
+	// is cached, so that list finds it fresh.
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &topic}}
+	if _, err := cl.RequestCachedMetadata(ctx, req, time.Nanosecond); err != nil {
+		return nil, fmt.Errorf("partitions of topic %s: %w", topic, err)
+	}
+	listed, err := list(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("offsets of topic %s: %w", topic, err)
+	}
+	offsets := make(map[int32]int64, len(listed[topic]))
+	for p, o := range listed[topic] {
+		offsets[p] = o.Offset
+	}
+	if len(offsets) == 0 {
+		return nil, fmt.Errorf("offsets of topic %s: %w", topic, kerr.UnknownTopicOrPartition)
+	}
+	return offsets, nil
+}

@@ -1,0 +1,141 @@
+package kafka_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+func TestTopicsAreCreatedAsSpecifiedAndMayBeAppliedAgain(t *testing.T) {
+	specs := []schemas.TopicSpec{
+		{Name: "table", Compact: true, Partitions: 1},
+		{Name: "log", Retention: 30 * 24 * time.Hour, Partitions: 12},
+	}
+	for _, tt := range []struct {
+		name       string
+		o          kafka.TopicOptions
+		partitions map[string]int
+		configs    map[string]map[string]string
+	}{
+		{"cluster", kafka.TopicOptions{}, map[string]int{"table": 1, "log": 12}, map[string]map[string]string{
+			"table": {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": "604800000"},
+			"log":   {"cleanup.policy": "delete", "retention.ms": "2592000000"},
+		}},
+		{"embedded", kafka.TopicOptions{NoCompaction: true, MaxBytes: 1 << 20, Partitions: 3}, map[string]int{"table": 1, "log": 3}, map[string]map[string]string{
+			"table": {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+			"log":   {"cleanup.policy": "delete", "retention.ms": "2592000000", "retention.bytes": "1048576"},
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cl := kafkatest.New(t).Client(t)
+			for range 2 {
+				if err := kafka.EnsureTopics(t.Context(), cl, specs, tt.o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			details, err := kadm.NewClient(cl).ListTopics(t.Context(), "table", "log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for topic, want := range tt.partitions {
+				if got := len(details[topic].Partitions); got != want {
+					t.Errorf("%s has %d partitions, want %d", topic, got, want)
+				}
+			}
+			for topic, want := range tt.configs {
+				got := config(t, cl, topic)
+				for name, value := range want {
+					if got[name] != value {
+						t.Errorf("%s: %s = %q, want %q", topic, name, got[name], value)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestApplyingAgainBringsAnExistingTopicToItsSpecAndKeepsItsPartitions(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(5, "log"))
+	cl := c.Client(t)
+	specs := []schemas.TopicSpec{{Name: "log", Retention: time.Hour, Partitions: 2}}
+	if err := kafka.EnsureTopics(t.Context(), cl, specs, kafka.TopicOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := config(t, cl, "log")["retention.ms"]; got != "3600000" {
+		t.Errorf("retention.ms = %q, want 3600000", got)
+	}
+	if got := len(c.PartitionInfos("log")); got != 5 {
+		t.Errorf("the topic now has %d partitions, want the 5 it had", got)
+	}
+}
+
+func TestARefusedTopicIsReported(t *testing.T) {
+	c := kafkatest.New(t)
+	specs := []schemas.TopicSpec{{Name: "log", Partitions: 1}}
+	err := kafka.EnsureTopics(t.Context(), c.Client(t), specs, kafka.TopicOptions{Replication: 3})
+	if !errors.Is(err, kerr.InvalidReplicationFactor) {
+		t.Errorf("three replicas on one broker: %v, want %v", err, kerr.InvalidReplicationFactor)
+	}
+}
+
+func TestEndOffsetsKnowAPartitionThatWasJustAdded(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "log"))
+	cl := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(time.Minute))
+	end := func() map[int32]int64 {
+		t.Helper()
+		offsets, err := kafka.EndOffsets(t.Context(), cl, "log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return offsets
+	}
+	if got := end(); len(got) != 1 || got[0] != 0 {
+		t.Errorf("end offsets of an empty topic = %v", got)
+	}
+	if _, err := kadm.NewClient(cl).UpdatePartitions(t.Context(), 2, "log"); err != nil {
+		t.Fatal(err)
+	}
+	writer := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := writer.ProduceSync(t.Context(), &kgo.Record{Topic: "log", Partition: 1}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if got := end(); len(got) != 2 || got[0] != 0 || got[1] != 1 {
+		t.Errorf("end offsets after a record on the new partition = %v", got)
+	}
+}
+
+func TestEndOffsetsOfATopicThatDoesNotExistFail(t *testing.T) {
+	_, err := kafka.EndOffsets(t.Context(), kafkatest.New(t).Client(t), "nowhere")
+	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		t.Errorf("EndOffsets = %v, want %v", err, kerr.UnknownTopicOrPartition)
+	}
+}
+
+func config(t *testing.T, cl *kgo.Client, topic string) map[string]string {
+	t.Helper()
+	rcs, err := kadm.NewClient(cl).DescribeTopicConfigs(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, rc := range rcs {
+		if rc.Err != nil {
+			t.Fatal(rc.Err)
+		}
+		for _, c := range rc.Configs {
+			if c.Value != nil {
+				got[c.Key] = *c.Value
+			}
+		}
+	}
+	return got
+}
