@@ -89,7 +89,7 @@ func TestARefusedTopicIsReported(t *testing.T) {
 
 func TestEndOffsetsKnowAPartitionThatWasJustAdded(t *testing.T) {
 	c := kafkatest.New(t, kfake.SeedTopics(1, "log"))
-	cl := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(time.Minute))
+	cl := c.Client(t, kgo.MetadataMinAge(time.Minute))
 	end := func() map[int32]int64 {
 		t.Helper()
 		offsets, err := kafka.EndOffsets(t.Context(), cl, "log")
@@ -101,10 +101,11 @@ func TestEndOffsetsKnowAPartitionThatWasJustAdded(t *testing.T) {
 	if got := end(); len(got) != 1 || got[0] != 0 {
 		t.Errorf("end offsets of an empty topic = %v", got)
 	}
-	if _, err := kadm.NewClient(cl).UpdatePartitions(t.Context(), 2, "log"); err != nil {
+	// By another client: cl has no reason of its own to look again.
+	writer := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if _, err := kadm.NewClient(writer).UpdatePartitions(t.Context(), 2, "log"); err != nil {
 		t.Fatal(err)
 	}
-	writer := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err := writer.ProduceSync(t.Context(), &kgo.Record{Topic: "log", Partition: 1}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
