@@ -1,0 +1,63 @@
+package halopsa
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+	"unicode"
+)
+
+// ParseTenantURL reads a tenant URL the way people paste it: with spaces, with
+// or without a scheme, with the path of whatever page they had open. What is
+// left is scheme and host, and port where one was given.
+//
+// The scheme is https. http is accepted for a literal address inside allow, and
+// for a host name where allow is not empty: the name's addresses are held to
+// allow when they are dialled. Errors are of type [*Error], cause
+// [TenantURLInvalid].
+func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
+	invalid := func(message string) error {
+		return describe(TenantURLInvalid, "", 0, message, nil)
+	}
+	s := strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || strings.ContainsRune(invisible, r) {
+			return -1
+		}
+		return r
+	}, pasted)
+	if s == "" {
+		return nil, invalid("The tenant URL is empty.")
+	}
+	if !strings.Contains(s, "://") {
+		s = "https://" + strings.TrimLeft(s, "/")
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
+		// url.Parse repeats the text in its error, and the text may be a secret
+		// pasted into the wrong field: it is not passed on.
+		return nil, invalid("The tenant URL is not an address.")
+	}
+	if u.User != nil {
+		return nil, invalid("The tenant URL holds a user name or password.")
+	}
+	switch u.Scheme {
+	case "https":
+	case "http":
+		if !mayBePlain(u.Hostname(), allow) {
+			return nil, invalid("The tenant URL begins with http://. Only https:// is accepted.")
+		}
+	default:
+		return nil, invalid("The tenant URL must begin with https://.")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(strings.TrimSuffix(u.Host, "."))}, nil
+}
+
+// mayBePlain says whether a host may be addressed without TLS as far as its
+// spelling can tell. The guard has the last word when it sees the address.
+func mayBePlain(host string, allow []netip.Prefix) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return len(allow) > 0
+	}
+	return newGuard(allow).allowed(ip)
+}
