@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -177,7 +178,9 @@ func (r *reader) string(name string, token []byte) string {
 		r.fail(name + " is no string")
 		return ""
 	}
-	return string(text(token))
+	// What is no UTF-8 is replaced on the way in, as encoding/json does, so that
+	// a record written again is the record that was read.
+	return strings.ToValidUTF8(string(text(token)), "\uFFFD")
 }
 
 // enum reads a string that must be empty or in set. A word that a later
