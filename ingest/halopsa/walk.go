@@ -1,0 +1,293 @@
+package halopsa
+
+import (
+	"bytes"
+	"slices"
+)
+
+// span is where a token stands in the body. A body is bounded far below the
+// 2 GiB that 32 bits reach; Decode refuses what is not.
+type span struct{ from, to int32 }
+
+// object is what was remembered of one object: of each member on the
+// allow-list that is neither null nor empty, where its value stands.
+type object struct {
+	has fields
+	at  [numValues]span
+}
+
+// any reports whether one of the members in s is there.
+func (o *object) any(s fields) bool { return o.has&s != 0 }
+
+// walker reads a delivery once, from its first byte to its last.
+type walker struct {
+	b       []byte
+	objects [numRoles]object // of the item at hand
+	items   []item
+	buf     [maxText]byte // see text
+
+	// The members of a lone outer object that are arrays: one of them may hold
+	// the delivery's items. An object that is only a wrapper has few.
+	arrays    [16]array
+	numArrays int
+}
+
+type array struct{ name, value span }
+
+// maxItems bounds what a delivery of nothing but commas can make of memory. Two
+// mebibytes have no room for as many items of which each could be decoded.
+const maxItems = 1 << 16
+
+// delivery steps over the whole body and collects its items. It returns the
+// body's end, malformed or tooDeep.
+//
+// A lone object that turns out to be no envelope is followed by a second look
+// at its arrays: that it is none is known only at its end, and the shape is
+// rare.
+func (w *walker) delivery() int {
+	i := skipSpace(w.b, 0)
+	start := i
+	switch {
+	case i < len(w.b) && w.b[i] == '{':
+		var outer item
+		if i = w.item(i, 1, &outer); i < 0 {
+			return i
+		}
+		if outer.standsAlone() || !w.batch(&outer) {
+			w.items = append(w.items, outer)
+		}
+	case i < len(w.b) && w.b[i] == '[':
+		if i = w.list(i, 1); i < 0 {
+			return i
+		}
+	default:
+		if i = skipScalar(w.b, i); i < 0 {
+			return i
+		}
+	}
+	end := i
+	if i = skipSpace(w.b, i); i < len(w.b) {
+		return malformed
+	}
+	if !slices.ContainsFunc(w.items, item.hasEnvelope) || len(w.items) >= maxItems {
+		w.items = append(w.items[:0], item{at: span{int32(start), int32(end)}})
+	}
+	return i
+}
+
+// list collects an item from each element of the array at i. depth counts the
+// array itself too.
+func (w *walker) list(i, depth int) int {
+	return w.elements(i, func(i int) int {
+		if len(w.items) >= maxItems {
+			return skipValue(w.b, i, depth)
+		}
+		w.items = append(w.items, item{})
+		return w.item(i, depth+1, &w.items[len(w.items)-1])
+	})
+}
+
+// elements hands the position of each element of the array at i to step, which
+// returns that of the element's end.
+func (w *walker) elements(i int, step func(i int) int) int {
+	i = skipSpace(w.b, i+1)
+	if i < len(w.b) && w.b[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = step(i); i < 0 {
+			return i
+		}
+		if i = skipSpace(w.b, i); i >= len(w.b) {
+			return malformed
+		}
+		switch w.b[i] {
+		case ',':
+			i = skipSpace(w.b, i+1)
+		case ']':
+			return i + 1
+		default:
+			return malformed
+		}
+	}
+}
+
+// item reads the value at i as an envelope. What is no object leaves an item
+// with nothing but its place. depth counts the item itself too.
+func (w *walker) item(i, depth int, it *item) int {
+	start := i
+	if i < len(w.b) && w.b[i] == '{' {
+		for r := range w.objects {
+			w.objects[r].has = 0
+		}
+		if i = w.object(i, depth, rEnvelope); i < 0 {
+			return i
+		}
+		w.read(it)
+	} else if i = skipValue(w.b, i, depth-1); i < 0 {
+		return i
+	}
+	it.at = span{int32(start), int32(i)}
+	return i
+}
+
+// batch makes items of the elements of those arrays that hold an envelope, and
+// reports whether there were any. What the object around them says once for
+// all, and an item leaves out, the item takes from there.
+func (w *walker) batch(outer *item) bool {
+	for _, a := range w.arrays[:w.numArrays] {
+		first := len(w.items)
+		w.list(int(a.value.from), 2)
+		added := w.items[first:]
+		if !slices.ContainsFunc(added, func(it item) bool { return it.marked }) {
+			w.items = w.items[:first]
+			continue
+		}
+		for k := range added {
+			added[k].inherit(outer)
+		}
+	}
+	return len(w.items) > 0
+}
+
+// object reads the members of the object at i that its place allows, and steps
+// over the others. depth counts the object itself too.
+func (w *walker) object(i, depth int, r role) int {
+	b := w.b
+	o := &w.objects[r]
+	allowed := r.allowed()
+	i = skipSpace(b, i+1)
+	if i < len(b) && b[i] == '}' {
+		return i + 1
+	}
+	for {
+		name := i
+		f, value := w.name(i)
+		if value < 0 {
+			return value
+		}
+		if value >= len(b) {
+			return malformed
+		}
+		if f == other {
+			i = skipValue(b, value, depth)
+		} else if allowed&(1<<f) != 0 {
+			i = w.value(value, depth, o, f)
+		} else if c, ok := r.child(f); ok {
+			i = w.child(value, depth, c)
+		} else {
+			i = skipValue(b, value, depth)
+		}
+		if i < 0 {
+			return i
+		}
+		if depth == 1 && (b[value] == '[' || w.numArrays > 0) {
+			w.noteArray(name, value, i)
+		}
+		if i = skipSpace(b, i); i >= len(b) {
+			return malformed
+		}
+		switch b[i] {
+		case ',':
+			i = skipSpace(b, i+1)
+		case '}':
+			return i + 1
+		default:
+			return malformed
+		}
+	}
+}
+
+// name looks up the member's name at i and returns the position of its value.
+func (w *walker) name(i int) (field, int) {
+	if i >= len(w.b) || w.b[i] != '"' {
+		return other, malformed
+	}
+	end := plain(w.b, i+1)
+	if end >= len(w.b) {
+		return other, malformed
+	}
+	if w.b[end] == '"' {
+		return lookup(w.b[i+1 : end]), skipColon(w.b, end+1)
+	}
+	if end = skipString(w.b, end); end < 0 {
+		return other, end
+	}
+	return lookup(text(w.b[i:end], &w.buf)), skipColon(w.b, end)
+}
+
+// value remembers where the value of member f stands, unless there is nothing
+// to be read of it.
+func (w *walker) value(i, depth int, o *object, f field) int {
+	end := skipValue(w.b, i, depth)
+	if end < 0 {
+		return end
+	}
+	o.has &^= 1 << f
+	switch w.b[i] {
+	case '{', '[', 'n':
+	case '"':
+		if end == i+len(`""`) {
+			break
+		}
+		fallthrough
+	default:
+		o.has |= 1 << f
+		o.at[f] = span{int32(i), int32(end)}
+	}
+	return end
+}
+
+// child reads the object at i, or the first element of the array at i if that
+// is an object, into its place.
+func (w *walker) child(i, depth int, r role) int {
+	w.objects[r].has = 0
+	if r == rTicket {
+		for c := rTicketAction; c < numRoles; c++ {
+			w.objects[c].has = 0 // of an earlier ticket in the same object
+		}
+	}
+	switch w.b[i] {
+	case '{':
+		return w.object(i, depth+1, r)
+	case '[':
+		first := true
+		return w.elements(i, func(i int) int {
+			if first && i < len(w.b) && w.b[i] == '{' {
+				first = false
+				return w.object(i, depth+2, r)
+			}
+			first = false
+			return skipValue(w.b, i, depth+1)
+		})
+	default:
+		return skipScalar(w.b, i)
+	}
+}
+
+// noteArray keeps an array of the outermost object in mind, and forgets an
+// earlier member of the same name, whatever the later one is.
+func (w *walker) noteArray(name, value, end int) {
+	kept := w.arrays[:0]
+	for _, a := range w.arrays[:w.numArrays] {
+		if !w.sameName(int(a.name.from), name) {
+			kept = append(kept, a)
+		}
+	}
+	w.numArrays = len(kept)
+	if w.b[value] == '[' && w.numArrays < len(w.arrays) {
+		w.arrays[w.numArrays] = array{name: span{from: int32(name)}, value: span{int32(value), int32(end)}}
+		w.numArrays++
+	}
+}
+
+// sameName compares the names of two members.
+func (w *walker) sameName(i, j int) bool {
+	a, b := w.b[i:skipString(w.b, i+1)], w.b[j:skipString(w.b, j+1)]
+	if bytes.EqualFold(a, b) {
+		return true
+	}
+	var buf [maxText]byte
+	a, b = text(a, &w.buf), text(b, &buf)
+	return len(a) > 0 && bytes.EqualFold(a, b)
+}
