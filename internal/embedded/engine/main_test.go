@@ -1,0 +1,11 @@
+package engine
+
+import (
+	"os"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	Child()
+	os.Exit(m.Run())
+}
