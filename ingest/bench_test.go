@@ -1,0 +1,191 @@
+package ingest_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/ingest"
+	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// The edge, over loopback and against a broker in the same process. cpu-µs/op
+// is the processor time of everything together: client, edge, Kafka client and
+// broker. The naive handler beside it is measured in the same way.
+func BenchmarkEdge18K(b *testing.B)  { benchmarkEdge(b, 18<<10) }
+func BenchmarkEdge2K(b *testing.B)   { benchmarkEdge(b, 2<<10) }
+func BenchmarkNaive18K(b *testing.B) { benchmarkNaive(b, 18<<10) }
+func BenchmarkNaive2K(b *testing.B)  { benchmarkNaive(b, 2<<10) }
+
+func benchmarkEdge(b *testing.B, size int) {
+	cluster, topics := benchCluster(b)
+	reg := prometheus.NewRegistry()
+	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cluster.Client(b), topics.Events), slog.New(slog.DiscardHandler), reg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ln := listen(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	served := make(chan error, 1)
+	go func() { served <- edge.Run(ctx, ln) }()
+	defer func() { cancel(); <-served }()
+	post(b, ln.Addr().String(), size)
+}
+
+// benchmarkNaive is what an afternoon gives: the standard library and the
+// client's defaults.
+func benchmarkNaive(b *testing.B, size int) {
+	cluster, topics := benchCluster(b)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cl.Close()
+	connection := demoConnection()
+	ln := listen(b)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, ok := r.BasicAuth(); !ok || !connection.Verify(schemas.Secret(password), time.Now()) {
+			http.Error(w, "unauthorized", http.StatusUnauthorized)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "bad request", http.StatusBadRequest)
+			return
+		}
+		var in struct {
+			EscMsgID  string    `json:"escmsg_id"`
+			Event     string    `json:"event"`
+			ObjectID  uint64    `json:"object_id"`
+			AgentID   uint64    `json:"agent_id"`
+			Timestamp time.Time `json:"timestamp"`
+			Ticket    struct {
+				ID       uint64 `json:"id"`
+				AgentID  uint64 `json:"agent_id"`
+				StatusID int32  `json:"status_id"`
+			} `json:"ticket"`
+			Action struct {
+				ID      uint64 `json:"id"`
+				WhoType int    `json:"who_type"`
+				AgentID uint64 `json:"who_agentid"`
+			} `json:"action"`
+		}
+		if err := json.Unmarshal(body, &in); err != nil {
+			http.Error(w, "bad request", http.StatusBadRequest)
+			return
+		}
+		value, err := json.Marshal(in)
+		if err != nil {
+			http.Error(w, "internal", http.StatusInternalServerError)
+			return
+		}
+		if err := cl.ProduceSync(r.Context(), &kgo.Record{Topic: topics.Events, Key: []byte(connection.Tenant), Value: value}).FirstErr(); err != nil {
+			http.Error(w, "unavailable", http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(map[string]int{"events": 1, "skipped": 0})
+	})}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	defer func() { _ = srv.Close(); <-served }()
+	post(b, ln.Addr().String(), size)
+}
+
+func benchCluster(b *testing.B) (*kafkatest.Cluster, schemas.Topics) {
+	cluster, topics := kafkatest.New(b), schemas.NewTopics(schemas.DefaultTopicPrefix)
+	cluster.CreateTopics(b, topics, 0)
+	return cluster, topics
+}
+
+func listen(tb testing.TB) net.Listener {
+	tb.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return ln
+}
+
+// post sends b.N deliveries of about size bytes over a few kept connections,
+// with a client that costs next to nothing.
+func post(b *testing.B, addr string, size int) {
+	const clients = 16
+	head := "POST /v1/webhooks/halo/" + string(demoConnection().ID) + " HTTP/1.1\r\nHost: edge\r\nContent-Type: application/json\r\nAuthorization: Basic " +
+		base64.StdEncoding.EncodeToString([]byte(string(demoConnection().ID)+":"+demoSecret)) + "\r\nContent-Length: %d\r\n\r\n%s"
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	before := cpu()
+	for range clients {
+		wg.Go(func() {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			defer conn.Close()
+			in := bufio.NewReader(conn)
+			for {
+				i := next.Add(1)
+				if i > int64(b.N) {
+					return
+				}
+				body := demoDelivery(i, size)
+				if _, err := fmt.Fprintf(conn, head, len(body), body); err != nil {
+					b.Error(err)
+					return
+				}
+				res, err := http.ReadResponse(in, nil)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				if res.StatusCode != http.StatusOK {
+					b.Errorf("answered %d", res.StatusCode)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(cpu()-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/op")
+}
+
+// cpu is the processor time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// demoDelivery is a full object, with a text that fills it up to size.
+func demoDelivery(i int64, size int) string {
+	const form = `{"id":"5b0c9c1e-7f0a-4c55-9d0e-%012x","webhook_id":"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5","notification_id":57,` +
+		`"escmsg_id":"d41f7b90-aac1-f111-9a10-%012x","event":"ticket status changed","message":"Ticket 1337 was changed",` +
+		`"object_id":1337,"agent_id":3,"timestamp":"2026-10-02T14:03:27.4410387Z","ticket":{"id":1337,"summary":"Printer",` +
+		`"status_id":9,"tickettype_id":25,"client_id":1,"team_id":5,"agent_id":3,"customfields":[],"hasbeenclosed":true,"details":"%s"},` +
+		`"action":{"id":4,"ticket_id":1337,"who_type":1,"who_agentid":12,"old_status":2,"new_status":9,"note":"done"}}`
+	const line = `the third floor printer says \"PC LOAD LETTER\" again, and nobody knows why.\r\n`
+	return fmt.Sprintf(form, i, i, strings.Repeat(line, max(0, size-len(form))/len(line)))
+}
