@@ -3,6 +3,7 @@ package halopsa
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -63,12 +64,12 @@ func (c *Client) Agents(ctx context.Context) ([]Agent, error) {
 		read += len(rows)
 		if lastPage(len(rows), read, total, news) {
 			if len(agents) == 0 {
-				return nil, describe(RoleCannotSeeAgents, c.base.Host, 200, "", nil)
+				return nil, c.noted(k.name, 0, describe(RoleCannotSeeAgents, c.base.Host, http.StatusOK, "", nil))
 			}
 			return agents, nil
 		}
 	}
-	return nil, describe(HaloError, c.base.Host, 200, c.base.Host+" lists agents without an end.", nil)
+	return nil, describe(HaloError, c.base.Host, http.StatusOK, c.base.Host+" lists agents without an end.", nil)
 }
 
 // lastPage says whether a page of n rows ends the list, after read rows in all.

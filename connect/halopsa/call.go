@@ -64,7 +64,7 @@ func (c *Client) list(ctx context.Context, k call, resource, member string, quer
 	}
 	rows, total, ok := readRows(body, member)
 	if !ok {
-		return nil, 0, c.unreadable()
+		return nil, 0, c.unreadable(k)
 	}
 	return rows, total, nil
 }
@@ -79,7 +79,7 @@ func (c *Client) post(ctx context.Context, k call, resource, member string, reco
 	}
 	rows, _, ok := readRows(body, member)
 	if !ok {
-		return nil, c.unreadable()
+		return nil, c.unreadable(k)
 	}
 	if len(rows) == 0 {
 		return nil, nil
@@ -87,6 +87,6 @@ func (c *Client) post(ctx context.Context, k call, resource, member string, reco
 	return rows[0], nil
 }
 
-func (c *Client) unreadable() *Error {
-	return describe(HaloError, c.base.Host, http.StatusOK, c.base.Host+" answered with data that cannot be read.", nil)
+func (c *Client) unreadable(k call) error {
+	return c.noted(k.name, 0, describe(HaloError, c.base.Host, http.StatusOK, c.base.Host+" answered with data that cannot be read.", nil))
 }

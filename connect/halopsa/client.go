@@ -122,6 +122,10 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // String names the tenant's host and never the credentials.
 func (c *Client) String() string { return fmt.Sprintf("halopsa client of %s", c.base.Host) }
 
+// GoString is String: %#v would write out the fields, and fmt cannot ask an
+// unexported Secret to redact itself.
+func (c *Client) GoString() string { return c.String() }
+
 // endpoint is the address of one resource of Halo's API.
 func (c *Client) endpoint(query url.Values, path ...string) string {
 	u := c.base.JoinPath("api")

@@ -116,7 +116,7 @@ func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 	}
 	rows, _, ok := readRows(body, "webhooks")
 	if !ok {
-		return Webhook{}, c.unreadable()
+		return Webhook{}, c.unreadable(k)
 	}
 	for _, row := range rows {
 		if w, ok := readWebhook(row); ok && strings.EqualFold(w.ID, id) {

@@ -1,0 +1,65 @@
+package halopsa_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/worksights/halo-connector/connect/halopsa"
+)
+
+func TestTenantURLIsReadTheWayPeoplePasteIt(t *testing.T) {
+	for pasted, want := range map[string]string{
+		"acme.halopsa.com":                         "https://acme.halopsa.com",
+		"https://acme.halopsa.com":                 "https://acme.halopsa.com",
+		"  https://acme.halopsa.com/ \r\n":         "https://acme.halopsa.com",
+		"\u00a0acme.haloitsm.com\u200b":            "https://acme.haloitsm.com",
+		"HTTPS://Acme.HaloPSA.com/":                "https://acme.halopsa.com",
+		"https:// acme.halopsa.com":                "https://acme.halopsa.com",
+		"//acme.halopsa.com":                       "https://acme.halopsa.com",
+		"acme.halopsa.com/tickets?area=1#top":      "https://acme.halopsa.com",
+		"https://desk.customer.example:8443/login": "https://desk.customer.example:8443",
+		"desk.customer.example:8443":               "https://desk.customer.example:8443",
+		"acme.halopsa.com.":                        "https://acme.halopsa.com",
+		"https://[2606:4700::1111]/":               "https://[2606:4700::1111]",
+	} {
+		u, err := halopsa.ParseTenantURL(pasted, nil)
+		if err != nil || u.String() != want {
+			t.Errorf("%q: got %v, %v, want %s", pasted, u, err, want)
+		}
+	}
+}
+
+func TestTenantURLThatCannotBeUsedIsRefusedInPlainWords(t *testing.T) {
+	for pasted, want := range map[string]string{
+		"":                               "The tenant URL is empty.",
+		" \u200b":                        "The tenant URL is empty.",
+		"https://":                       "The tenant URL is not an address.",
+		"https://%zz":                    "The tenant URL is not an address.",
+		"http://acme.halopsa.com":        "The tenant URL begins with http://. Only https:// is accepted.",
+		"http://127.0.0.1:8090":          "The tenant URL begins with http://. Only https:// is accepted.",
+		"ftp://acme.halopsa.com":         "The tenant URL must begin with https://.",
+		"file:///etc/passwd":             "The tenant URL is not an address.",
+		"https://me:pw@acme.halopsa.com": "The tenant URL holds a user name or password.",
+	} {
+		_, err := halopsa.ParseTenantURL(pasted, nil)
+		if halopsa.CauseOf(err) != halopsa.TenantURLInvalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", pasted, err, want)
+		}
+	}
+}
+
+func TestPlainHTTPIsForAllowedNetsOnly(t *testing.T) {
+	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	for pasted, ok := range map[string]bool{
+		"http://10.1.2.3":              true,
+		"http://[::ffff:10.1.2.3]":     true,
+		"http://10.2.2.3":              false,
+		"http://8.8.8.8":               false,
+		"http://halo.customer.example": true, // its address is judged when it is dialled
+	} {
+		if _, err := halopsa.ParseTenantURL(pasted, allow); (err == nil) != ok {
+			t.Errorf("%q: got %v", pasted, err)
+		}
+	}
+}
