@@ -1,6 +1,8 @@
 package halotest
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,6 +96,13 @@ func Redirect(to string) Fault {
 // Slow waits before the tenant answers, or until the client has gone.
 func Slow(d time.Duration) Fault {
 	return func(_ http.ResponseWriter, r *http.Request) bool {
+		// The server notices that a client has gone only once it has read the
+		// request to its end.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return true
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
