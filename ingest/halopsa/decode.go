@@ -96,7 +96,9 @@ func (w *walker) event(it *item, d Delivery) schemas.Event {
 		e.ID = schemas.UndecodableID(e.Tenant, w.token(it.at))
 		return e
 	}
-	webhook := string(w.guid(it.webhook))
+	// A connection without a webhook is being made just now: then there is
+	// nothing to compare with.
+	webhook := string(w.opaque(it.webhook))
 	switch current := d.Connection.WebhookID; {
 	case webhook != "" && current != "" && !strings.EqualFold(webhook, current):
 		e.Refusal = schemas.StaleWebhook
@@ -107,7 +109,7 @@ func (w *walker) event(it *item, d Delivery) schemas.Event {
 		Tenant:       e.Tenant,
 		Kind:         kind,
 		WebhookID:    webhook,
-		EscMsgID:     string(w.guid(it.escmsg)),
+		EscMsgID:     string(w.opaque(it.escmsg)),
 		DeliveryID:   w.deliveryID(it),
 		Notification: it.notification,
 		EventName:    name,
@@ -131,11 +133,10 @@ func (w *walker) kind(it *item, notifications map[int64]schemas.Kind) (kind sche
 	return kindOf(name), name
 }
 
-// guid reads a token that is compared or digested, and nothing else. A GUID of
-// zeros is none.
-func (w *walker) guid(s span) []byte {
+// opaque reads an id that is compared or digested, and nothing else.
+func (w *walker) opaque(s span) []byte {
 	t := text(w.token(s), &w.buf)
-	if nilGUID(t) {
+	if !isID(t) {
 		return nil
 	}
 	return t
@@ -145,8 +146,8 @@ func (w *walker) guid(s span) []byte {
 // is the same at everything that ever happens to it, and an action's is the
 // same on every ticket. As an identity either would swallow events.
 func (w *walker) deliveryID(it *item) string {
-	id := w.guid(it.id)
-	if it.id == (span{}) || w.b[it.id.from] != '"' {
+	id := w.opaque(it.id)
+	if len(id) == 0 || w.b[it.id.from] != '"' {
 		return ""
 	}
 	if _, _, number := whole(id); number {

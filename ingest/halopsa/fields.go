@@ -105,74 +105,74 @@ func (r role) child(f field) (role, bool) {
 	return 0, false
 }
 
-// The shortest and the longest name of the allow-list.
-const (
-	minName = len("id")
-	maxName = len("actionby_agent_id")
-)
-
 // lookup finds the field of a name without escapes, in any letter case.
 func lookup(name []byte) field {
-	if len(name) < minName || len(name) > maxName {
+	if len(name) == 0 {
 		return other
 	}
-	var buf [maxName]byte
-	for i, c := range name {
-		buf[i] = lower(c)
-	}
-	switch string(buf[:len(name)]) {
-	case "id":
-		return fID
-	case "ticket_id":
-		return fTicketID
-	case "ticketid":
-		return fTicketid
-	case "object_id":
-		return fObjectID
-	case "objectid":
-		return fObjectid
-	case "agent_id":
-		return fAgentID
-	case "status_id":
-		return fStatusID
-	case "tickettype_id":
-		return fTickettypeID
-	case "hasbeenclosed":
-		return fHasbeenclosed
-	case "last_update":
-		return fLastUpdate
-	case "who_type":
-		return fWhoType
-	case "who_agentid":
-		return fWhoAgentid
-	case "actionby_agent_id":
-		return fActionbyAgentID
-	case "old_status":
-		return fOldStatus
-	case "new_status":
-		return fNewStatus
-	case "datetime":
-		return fDatetime
-	case "webhook_id":
-		return fWebhookID
-	case "notification_id":
-		return fNotificationID
-	case "escmsg_id":
-		return fEscmsgID
-	case "event":
-		return fEvent
-	case "timestamp":
-		return fTimestamp
-	case "ticket":
-		return fTicket
-	case "action":
-		return fAction
-	case "actions":
-		return fActions
-	case "object":
-		return fObject
-	case "data":
-		return fData
+	if f, spelling := candidate(name); f != other && equalFold(name, spelling) {
+		return f
 	}
 	return other
+}
+
+// candidate is the field that a name could be by its length and first letter.
+// Hundreds of names in a full object are told to be none by these two alone.
+func candidate(name []byte) (field, string) {
+	switch len(name)<<8 | int(name[0]|0x20) {
+	case 2<<8 | 'i':
+		return fID, "id"
+	case 4<<8 | 'd':
+		return fData, "data"
+	case 5<<8 | 'e':
+		return fEvent, "event"
+	case 6<<8 | 'a':
+		return fAction, "action"
+	case 6<<8 | 'o':
+		return fObject, "object"
+	case 6<<8 | 't':
+		return fTicket, "ticket"
+	case 7<<8 | 'a':
+		return fActions, "actions"
+	case 8<<8 | 'a':
+		return fAgentID, "agent_id"
+	case 8<<8 | 'd':
+		return fDatetime, "datetime"
+	case 8<<8 | 'o':
+		return fObjectid, "objectid"
+	case 8<<8 | 't':
+		return fTicketid, "ticketid"
+	case 8<<8 | 'w':
+		return fWhoType, "who_type"
+	case 9<<8 | 'e':
+		return fEscmsgID, "escmsg_id"
+	case 9<<8 | 'o':
+		return fObjectID, "object_id"
+	case 9<<8 | 's':
+		return fStatusID, "status_id"
+	case 9<<8 | 't':
+		if name[2]|0x20 == 'm' {
+			return fTimestamp, "timestamp"
+		}
+		return fTicketID, "ticket_id"
+	case 10<<8 | 'n':
+		return fNewStatus, "new_status"
+	case 10<<8 | 'o':
+		return fOldStatus, "old_status"
+	case 10<<8 | 'w':
+		return fWebhookID, "webhook_id"
+	case 11<<8 | 'l':
+		return fLastUpdate, "last_update"
+	case 11<<8 | 'w':
+		return fWhoAgentid, "who_agentid"
+	case 13<<8 | 'h':
+		return fHasbeenclosed, "hasbeenclosed"
+	case 13<<8 | 't':
+		return fTickettypeID, "tickettype_id"
+	case 15<<8 | 'n':
+		return fNotificationID, "notification_id"
+	case 17<<8 | 'a':
+		return fActionbyAgentID, "actionby_agent_id"
+	}
+	return other, ""
 }

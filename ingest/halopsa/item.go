@@ -177,8 +177,6 @@ func (o *object) span(f field) span {
 	return o.at[f]
 }
 
-func (w *walker) token(s span) []byte { return w.b[s.from:s.to] }
-
 // number reads a member as a whole number.
 func (w *walker) number(o *object, f field) (magnitude uint64, negative, ok bool) {
 	token := w.token(o.span(f))

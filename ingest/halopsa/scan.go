@@ -143,8 +143,7 @@ func skipColon(b []byte, i int) int {
 // tenths of a delivery are strings, so it looks at eight bytes at a time.
 func skipString(b []byte, i int) int {
 	for {
-		i = plain(b, i)
-		if i >= len(b) {
+		if i = plain(b, i); i >= len(b) {
 			return malformed
 		}
 		switch b[i] {
@@ -171,14 +170,13 @@ func plain(b []byte, i int) int {
 		highs = 0x8080808080808080
 	)
 	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
 		// Subtracting from every byte at once sets its top bit where it was
 		// below the subtrahend. A borrow can set a wrong bit in a byte above a
 		// right one only, and the lowest is the one that counts.
+		w := binary.LittleEndian.Uint64(b[i:])
 		quote := w ^ '"'*ones
 		slash := w ^ '\\'*ones
-		found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs
-		if found != 0 {
+		if found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs; found != 0 {
 			return i + bits.TrailingZeros64(found)>>3
 		}
 	}

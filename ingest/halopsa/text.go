@@ -86,8 +86,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// equalFold compares without regard to the case of ASCII letters, and unlike
-// the standard one it needs no string on both sides.
+// equalFold compares without regard to the case of ASCII letters.
 func equalFold(a []byte, b string) bool {
 	if len(a) != len(b) {
 		return false
@@ -100,18 +99,16 @@ func equalFold(a []byte, b string) bool {
 	return true
 }
 
-// nilGUID reports whether t is a GUID of zeros, by which .NET programs say
-// "none". Taken for an identity it would make all events one.
-func nilGUID(t []byte) bool {
-	zeros := 0
+// isID reports whether t can be an opaque id. A display text has blanks in it. A
+// GUID of zeros, by which .NET programs say "none", would make all events one
+// if it were taken for an identity.
+func isID(t []byte) bool {
+	zeros := true
 	for _, c := range t {
-		switch c {
-		case '0':
-			zeros++
-		case '-', '{', '}':
-		default:
+		if c <= ' ' {
 			return false
 		}
+		zeros = zeros && (c == '0' || c == '-' || c == '{' || c == '}')
 	}
-	return zeros == 32
+	return !zeros
 }

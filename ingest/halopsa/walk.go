@@ -238,8 +238,7 @@ func (w *walker) value(i, depth int, o *object, f field) int {
 	return end
 }
 
-// child reads the object at i, or the first element of the array at i if that
-// is an object, into its place.
+// child reads the object at i into its place; of a list of actions, the first.
 func (w *walker) child(i, depth int, r role) int {
 	w.objects[r].has = 0
 	if r == rTicket {
@@ -247,47 +246,42 @@ func (w *walker) child(i, depth int, r role) int {
 			w.objects[c].has = 0 // of an earlier ticket in the same object
 		}
 	}
-	switch w.b[i] {
-	case '{':
+	switch {
+	case w.b[i] == '{':
 		return w.object(i, depth+1, r)
-	case '[':
+	case w.b[i] == '[' && (r == rActions || r == rTicketActions):
 		first := true
 		return w.elements(i, func(i int) int {
-			if first && i < len(w.b) && w.b[i] == '{' {
-				first = false
+			isFirst := first
+			first = false
+			if isFirst && i < len(w.b) && w.b[i] == '{' {
 				return w.object(i, depth+2, r)
 			}
-			first = false
 			return skipValue(w.b, i, depth+1)
 		})
 	default:
-		return skipScalar(w.b, i)
+		return skipValue(w.b, i, depth)
 	}
 }
 
 // noteArray keeps an array of the outermost object in mind, and forgets an
-// earlier member of the same name, whatever the later one is.
+// earlier one of the same name, whatever the later member is.
 func (w *walker) noteArray(name, value, end int) {
+	a := array{
+		name:  span{int32(name), int32(skipString(w.b, name+1))},
+		value: span{int32(value), int32(end)},
+	}
 	kept := w.arrays[:0]
-	for _, a := range w.arrays[:w.numArrays] {
-		if !w.sameName(int(a.name.from), name) {
-			kept = append(kept, a)
+	for _, earlier := range w.arrays[:w.numArrays] {
+		if !bytes.EqualFold(w.token(earlier.name), w.token(a.name)) {
+			kept = append(kept, earlier)
 		}
 	}
 	w.numArrays = len(kept)
 	if w.b[value] == '[' && w.numArrays < len(w.arrays) {
-		w.arrays[w.numArrays] = array{name: span{from: int32(name)}, value: span{int32(value), int32(end)}}
+		w.arrays[w.numArrays] = a
 		w.numArrays++
 	}
 }
 
-// sameName compares the names of two members.
-func (w *walker) sameName(i, j int) bool {
-	a, b := w.b[i:skipString(w.b, i+1)], w.b[j:skipString(w.b, j+1)]
-	if bytes.EqualFold(a, b) {
-		return true
-	}
-	var buf [maxText]byte
-	a, b = text(a, &w.buf), text(b, &buf)
-	return len(a) > 0 && bytes.EqualFold(a, b)
-}
+func (w *walker) token(s span) []byte { return w.b[s.from:s.to] }
