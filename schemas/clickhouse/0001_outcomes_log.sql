@@ -1,0 +1,91 @@
+-- One row per event: an activity, or a skip with its reason. One table for
+-- both, so that an event that arrives twice and is judged differently (skipped
+-- as unmapped, sent again after its agent was mapped) still is one row, and
+-- stays what it was at first.
+--
+-- Rows are appended at least once; repeats of a key fold to the row with the
+-- greatest version. Read the views, which fold; a count of this table counts
+-- repeats.
+--
+-- ORDER BY (tenant_id, event_time, activity_id). The key holds facts of the
+-- event and nothing else. Were the user in it, a repeat that arrives after the
+-- agent was mapped anew would become a second row; were occurred_at or
+-- received_at in it, every repeat would, because our clock is in them.
+-- tenant_id leads because every query is bounded by it. event_time comes
+-- before the id because ids are digests: a tenant's rows sorted by id would lie
+-- in no order of time and a day would be spread over every granule. activity_id
+-- makes the key unique. (ClickHouse sorts a UUID by its second half; nothing
+-- here depends on the order of ids.)
+--
+-- PARTITION BY the quarter of event_time in 2020 to 2043, one bucket for all
+-- other times: 97 partitions at most, whatever times a tenant sends. ClickHouse
+-- refuses an insert that touches more than 100, and a refused insert would stop
+-- the pipeline. It is a function of the key, so that repeats meet in one
+-- partition: across partitions ReplacingMergeTree never folds. A quarter and
+-- not a month, because an insert of late events makes one part per partition.
+-- 0 is the bucket of events without a time (1970-01-01).
+--
+-- INDEX on occurred_at. People ask by occurred_at, which is not in the key. It
+-- is event_time for nearly every event, and rows are in order of event_time
+-- within a tenant, so the smallest and greatest value per granule tell a day's
+-- granules from all others. Without it a day of a tenant with 2.5 million
+-- events a month reads the whole month. There is none on user_id: a granule
+-- covers hours of a tenant, in which nearly every one of its users was active.
+--
+-- index_granularity is half the default: a day of such a tenant is then read
+-- with less of its two neighbours.
+--
+-- version: (2^48-1 - received_at in ms) * 2^16 + 16 bits of a digest of the
+-- rest of the row. The first arrival has the greatest; two that arrived in one
+-- millisecond fold the same way in whatever order they were appended.
+--
+-- fsync: the sink commits its Kafka offsets once an insert is answered, and
+-- Kafka is not asked again. What was answered must outlive a power cut, on a
+-- table without replicas too. It costs a few milliseconds on two inserts a
+-- second.
+--
+-- The TTL on received_at is set by the migration program from
+-- RETENTION_MONTHS. Expired rows are dropped once a day and not six times, as
+-- each time rewrites the oldest parts.
+CREATE TABLE IF NOT EXISTS outcomes_log
+(
+    -- The customer of WorkSights; bounds every query.
+    tenant_id LowCardinality(String),
+    -- As Halo gave it; 1970-01-01 where it gave none. People are shown occurred_at.
+    event_time DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    -- Derived from facts of the event: the same for every repeat of it.
+    activity_id UUID,
+    version UInt64 CODEC(ZSTD(1)),
+    -- Why the event made no activity; empty for an activity.
+    reason LowCardinality(String),
+    -- The WorkSights user; empty for a skip, as are category and credited_as.
+    user_id String CODEC(ZSTD(1)),
+    category LowCardinality(String),
+    -- Which of the four kinds; empty for a skip whose kind is not known.
+    kind LowCardinality(String),
+    -- 0 < weight <= 1; 0 for a skip.
+    weight Float32,
+    -- Of the tenant's Halo; 0 where none was found.
+    ticket_id UInt64 CODEC(ZSTD(1)),
+    -- Whom the event is, or would have been, credited to; 0 for nobody.
+    agent_id UInt64 CODEC(ZSTD(1)),
+    -- Which fact named the agent: actor, assignee or envelope.
+    credited_as LowCardinality(String),
+    -- Halo's status id, which is per tenant; 0 for none.
+    status_id Int32 CODEC(ZSTD(1)),
+    -- event_time where that is plausible, else received_at.
+    occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    -- When the delivery reached us.
+    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+
+    INDEX occurred_at_range occurred_at TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY if(toYear(event_time) >= 2020 AND toYear(event_time) < 2044, toYear(event_time) * 10 + toQuarter(event_time), 0)
+ORDER BY (tenant_id, event_time, activity_id)
+SETTINGS
+    index_granularity = 4096,
+    fsync_after_insert = 1,
+    fsync_part_directory = 1,
+    merge_with_ttl_timeout = 86400
+COMMENT 'One row per event and repeat; read the views activities and skipped, which fold repeats'
