@@ -34,9 +34,10 @@ type walker struct {
 
 type array struct{ name, value span }
 
-// maxItems bounds what a delivery of nothing but commas can make of memory. Two
-// mebibytes have no room for as many items of which each could be decoded.
-const maxItems = 1 << 16
+// maxItems bounds what a delivery of little but commas can make of memory. Two
+// mebibytes have no room for half as many envelopes. With more items than that,
+// the delivery is one undecodable item.
+const maxItems = 1 << 17
 
 // delivery steps over the whole body and collects its items. It returns the
 // body's end, malformed or tooDeep.
