@@ -41,7 +41,7 @@ func parseShape(sql string) shape {
 	if sh.verb == "INSERT" {
 		lx.skipTarget()
 	}
-	var prev token
+	prev, selected := first, false // INSERT ... SELECT brings no data of its own
 	for {
 		t, ok := lx.next()
 		if !ok {
@@ -61,14 +61,14 @@ func parseShape(sql string) shape {
 				break
 			}
 			sh.format = name.text
-			if sh.verb == "INSERT" && !sh.selects {
+			if sh.verb == "INSERT" && !selected {
 				sh.insertEnd, sh.data = t.start, dataStart(sql, name.end)
 				return sh
 			}
-		case word == "INSERT", word == "SELECT" && sh.verb == "INSERT":
-			// WITH ... INSERT is no SELECT; INSERT ... SELECT has no data.
-			sh.selects = word == "SELECT"
-			sh.readOnly = false
+		case sh.verb == "INSERT" && (word == "SELECT" || word == "WITH"):
+			selected = true
+		case sh.verb == "WITH" && word == "INTO" && prev.upper() == "INSERT":
+			sh.selects, sh.readOnly = false, false
 		case word == "TEMPORARY" && prev.kind == wordToken:
 			sh.stateful = true
 		case t.depth == 0 && (word == "OUTFILE" || word == "INFILE") && (prev.upper() == "INTO" || prev.upper() == "FROM"):
