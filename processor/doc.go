@@ -1,0 +1,32 @@
+// Package processor turns events into activities and skips.
+//
+// It promises that each event of the events topic becomes exactly one of the
+// two (or a dead letter, where it is no record of ours), that the answer
+// depends on the event and on who was mapped to whom when the event arrived,
+// and on nothing else, so that a replay gives the same bytes; and that no event
+// is judged by a table which misses a mapping that was acknowledged before the
+// event arrived.
+//
+// [Attribute] and [Join] are pure. [Processor.Run] is the loop around them, and
+// keeps the promise by the order of its steps:
+//
+//  1. Poll a batch of events. The partitions stay ours until step 6.
+//  2. Barrier: ask Kafka, now, where the mappings topic ends, and wait until the
+//     table has applied everything up to there. What was acknowledged before an
+//     event of the batch arrived was acknowledged before the poll, so it is in.
+//     Where the barrier fails nothing is judged; it is tried again.
+//  3. Judge. Memory only. A crash up to here leaves no trace: the next owner
+//     polls the same events.
+//  4. Produce the outcomes and wait until Kafka has acknowledged all of them. A
+//     crash in here, or an acknowledgement that is lost, leaves some outcomes in
+//     Kafka and the batch uncommitted: the next owner judges it again, with the
+//     same result under the same ids, and the repeats fold.
+//  5. Commit the offsets. A crash between 4 and 5 repeats the whole batch. A
+//     commit that fails because the group gave our partitions to somebody else
+//     changes nothing: the new owner repeats the batch.
+//  6. Let partitions go, if the group wants them. They are never let go between
+//     1 and 5, so that a commit of ours cannot rewind a later owner's.
+//
+// A batch is thus committed whole or not at all. The outcomes of one tenant keep
+// the order of its events; a repeat follows as a whole.
+package processor

@@ -1,0 +1,221 @@
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/schemas"
+)
+
+const (
+	// maxPoll bounds a batch: 2,000 events are 1 MB of records and 10 ms of
+	// work, far inside the group's patience, and enough to make the barrier's
+	// two requests and the commit cheap per event.
+	maxPoll = 2000
+
+	// commitTimeout bounds one commit. A commit that is not answered is not
+	// waited for: the next one covers it, and a repeat folds.
+	commitTimeout = 5 * time.Second
+
+	// The wait between two tries of a step, doubling from the first to the
+	// last. Kafka is away in the meantime, and the clients have backoffs of
+	// their own.
+	firstRetry, lastRetry = 100 * time.Millisecond, 5 * time.Second
+)
+
+// Config is what the processor is told.
+type Config struct {
+	Input   string         // the events topic
+	Output  schemas.Topics // Activities, Skipped and Dead are written to
+	Weights Weights
+	Grace   time.Duration    // how long a batch in hand may take to settle after Run's context is done; 0: 5 s
+	Now     func() time.Time // for metrics only; nil: time.Now
+}
+
+// ErrClosed says that the consumer was closed under Run.
+var ErrClosed = errors.New("the processor's Kafka client was closed")
+
+// Processor is the loop around [Join].
+type Processor struct {
+	input    string
+	consumer *kgo.Client
+	producer *kgo.Client
+	mappings Mappings
+	grace    time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+	metrics  *metrics
+	batch    *batch
+	said     string // the last error that a poll brought, so that an outage is one line
+}
+
+// New returns a processor. consumer is a member of the processor's group that
+// reads cfg.Input and nothing else, made by kafka.NewConsumer; it belongs to
+// the processor from now on: the end of Run closes it. producer is made by
+// kafka.NewProducer and stays the caller's. The error wraps [ErrWeights].
+func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slog.Logger, reg prometheus.Registerer) (*Processor, error) {
+	if err := cfg.Weights.Validate(); err != nil {
+		return nil, fmt.Errorf("processor: %w", err)
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = 5 * time.Second
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Processor{
+		input:    cfg.Input,
+		consumer: consumer,
+		producer: producer,
+		mappings: mappings,
+		grace:    cfg.Grace,
+		now:      cfg.Now,
+		log:      log,
+		metrics:  newMetrics(reg, mappings, cfg.Input),
+		batch:    newBatch(cfg.Output, mappings, cfg.Weights),
+	}, nil
+}
+
+// Run processes until ctx is done, and then returns nil; it may be called once.
+// A batch in hand is settled first, for as long as Config.Grace, or dropped
+// whole. Kafka being away is no failure: Run waits. It fails with [ErrClosed].
+func (p *Processor) Run(ctx context.Context) error {
+	// Whatever the way out: partitions must not wait for our session to time
+	// out before another member gets them.
+	defer p.consumer.CloseAllowingRebalance()
+
+	// The batch in hand outlives ctx, but not for ever.
+	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.grace, abandon) })()
+
+	var lag sync.WaitGroup
+	lctx, stop := context.WithCancel(ctx)
+	lag.Go(func() { p.watchLag(lctx) })
+	defer lag.Wait()
+	defer stop()
+
+	var events []*kgo.Record
+	for {
+		fetches := p.consumer.PollRecords(ctx, maxPoll) // 1
+		switch {
+		case fetches.IsClientClosed():
+			return ErrClosed
+		case ctx.Err() != nil:
+			return nil // what this poll may have brought is not committed
+		}
+		p.complain(fetches)
+		events = events[:0]
+		for r := range fetches.RecordsAll() {
+			events = append(events, r)
+		}
+		if len(events) > 0 && !p.settle(work, events) {
+			return nil
+		}
+		clear(events)
+		p.consumer.AllowRebalance() // 6
+	}
+}
+
+// settle does steps 2 to 5 for a batch. It returns false when ctx ended first:
+// then nothing is committed.
+func (p *Processor) settle(ctx context.Context, events []*kgo.Record) bool {
+	began := p.now()
+	if !p.retry(ctx, "the table of mappings cannot catch up with Kafka, so nothing is judged", func() error {
+		return p.mappings.CatchUp(ctx) // 2
+	}) {
+		return false
+	}
+	p.metrics.barrier.Observe(p.now().Sub(began).Seconds())
+
+	if !p.retry(ctx, "outcomes are not acknowledged", func() error {
+		p.batch.judge(events)                  // 3
+		if err := p.produce(ctx); err != nil { // 4
+			p.batch.forget()
+			return err
+		}
+		return nil
+	}) {
+		return false
+	}
+	p.metrics.settled(p.batch, p.now())
+	p.commit(ctx) // 5
+	return true
+}
+
+// produce returns nil once all records of the batch are acknowledged. On an
+// error some may be, and the client may still hold some when ctx is done:
+// what was sent stays with it until its fate is known.
+func (p *Processor) produce(ctx context.Context) error {
+	var (
+		open  atomic.Int64
+		first error // promises are called one after the other, before done is closed
+		done  = make(chan struct{})
+	)
+	open.Store(int64(len(p.batch.records)))
+	settled := func(_ *kgo.Record, err error) {
+		if err != nil && first == nil {
+			first = err
+		}
+		if open.Add(-1) == 0 {
+			close(done)
+		}
+	}
+	for i := range p.batch.records {
+		p.producer.Produce(ctx, &p.batch.records[i], settled)
+	}
+	select {
+	case <-done:
+		return first
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *Processor) commit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	if err := p.consumer.CommitUncommittedOffsets(ctx); err != nil {
+		p.log.Warn("a batch is done but not committed; it will be repeated, or covered by the next commit", "topic", p.input, "err", err)
+	}
+}
+
+// retry calls step until it succeeds. It returns false when ctx ended first.
+func (p *Processor) retry(ctx context.Context, trouble string, step func() error) bool {
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := step()
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		p.log.Warn(trouble+", trying again", "wait", wait, "err", err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+	}
+}
+
+// complain logs what a poll could not read, once per change.
+func (p *Processor) complain(fetches kgo.Fetches) {
+	for _, e := range fetches.Errors() {
+		if text := e.Err.Error(); text != p.said {
+			p.said = text
+			p.log.Warn("events cannot be read, trying on", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
+		}
+	}
+	if len(fetches.Errors()) == 0 {
+		p.said = ""
+	}
+}
