@@ -128,8 +128,8 @@ func topicConfigs(spec schemas.TopicSpec, o TopicOptions) map[string]*string {
 // EndOffsets reads, now, the offset after the last record of every partition
 // of topic. A record acknowledged before the call has a smaller offset; that
 // holds for partitions added a moment ago too, since the list of partitions is
-// asked anew. Fails where the topic does not exist or a partition has no leader
-// within ctx. It costs two requests.
+// asked anew. Fails at once where the topic does not exist, and with ctx where a
+// partition has no leader for so long. It costs two requests.
 func EndOffsets(ctx context.Context, cl *kgo.Client, topic string) (map[int32]int64, error) {
 	return listOffsets(ctx, cl, topic, kadm.NewClient(cl).ListEndOffsets)
 }
@@ -141,7 +141,32 @@ func StartOffsets(ctx context.Context, cl *kgo.Client, topic string) (map[int32]
 	return listOffsets(ctx, cl, topic, kadm.NewClient(cl).ListStartOffsets)
 }
 
-func listOffsets(ctx context.Context, cl *kgo.Client, topic string, list func(context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]int64, error) {
+type lister func(context.Context, ...string) (kadm.ListedOffsets, error)
+
+// listOffsets asks until ctx ends as long as the answer is "not now". A leader
+// that moved after we looked it up answers so, and kadm does not ask again.
+func listOffsets(ctx context.Context, cl *kgo.Client, topic string, list lister) (map[int32]int64, error) {
+	for fails := 1; ; fails++ {
+		offsets, err := listOffsetsOnce(ctx, cl, topic, list)
+		if err == nil || !passes(err) {
+			return offsets, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(backoff(fails)):
+		}
+	}
+}
+
+// passes says whether err is Kafka's and goes away by itself. A topic that does
+// not exist is not waited for, although Kafka calls it retriable.
+func passes(err error) bool {
+	var code *kerr.Error
+	return errors.As(err, &code) && code.Retriable && code != kerr.UnknownTopicOrPartition
+}
+
+func listOffsetsOnce(ctx context.Context, cl *kgo.Client, topic string, list lister) (map[int32]int64, error) {
 	// kadm takes the partitions from the client's cache, which may be
 	// MetadataMinAge old and not know the newest. The tiny limit replaces what
 	// is cached, so that list finds it fresh.

@@ -1,0 +1,231 @@
+package table_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/table"
+)
+
+var errPoison = errors.New("poison")
+
+// parse takes the value as it is, unless it is "poison".
+func parse(r *kgo.Record) (string, error) {
+	if string(r.Value) == "poison" {
+		return "", errPoison
+	}
+	return string(r.Value), nil
+}
+
+// follow runs a table of topic "table" until the test ends.
+func follow(t *testing.T, c *kafkatest.Cluster, opts table.Options[string]) (tbl *table.Table[string], stop func() error) {
+	t.Helper()
+	cl, err := kafka.NewReader(c.Config, "table", slog.New(slog.DiscardHandler), nil, c.Opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tbl = table.New(cl, "table", parse, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), opts)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		err = tbl.Run(ctx)
+		close(ended)
+	}()
+	stop = func() error {
+		cancel()
+		<-ended
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return tbl, stop
+}
+
+func set(key, value string) *kgo.Record {
+	return &kgo.Record{Topic: "table", Key: []byte(key), Value: []byte(value)}
+}
+
+func tombstone(key string) *kgo.Record { return &kgo.Record{Topic: "table", Key: []byte(key)} }
+
+func catchUp(t *testing.T, tbl *table.Table[string]) {
+	t.Helper()
+	if err := tbl.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestATableHoldsTheLastRecordOfEachKey(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(3, "table"))
+	type change struct {
+		value   string
+		present bool
+	}
+	changes := map[string][]change{}
+	tbl, _ := follow(t, c, table.Options[string]{OnChange: func(k, v string, present bool) {
+		changes[k] = append(changes[k], change{v, present})
+	}})
+	catchUp(t, tbl)
+	if tbl.Len() != 0 {
+		t.Errorf("an empty topic has %d keys", tbl.Len())
+	}
+	c.Produce(t, set("a", "1"), set("b", "1"), set("c", "1"))
+	c.Produce(t, set("a", "2"), tombstone("b"), tombstone("never"))
+	catchUp(t, tbl)
+
+	if got, want := maps.Collect(tbl.All()), map[string]string{"a": "2", "c": "1"}; !maps.Equal(got, want) {
+		t.Errorf("table = %v, want %v", got, want)
+	}
+	if v, ok := tbl.Get("a"); v != "2" || !ok {
+		t.Errorf("Get(a) = %q, %v", v, ok)
+	}
+	if v, ok := tbl.GetBytes([]byte("c")); v != "1" || !ok {
+		t.Errorf("GetBytes(c) = %q, %v", v, ok)
+	}
+	if _, ok := tbl.Get("b"); ok {
+		t.Error("b is there after its tombstone")
+	}
+	if n := testing.AllocsPerRun(100, func() { tbl.GetBytes([]byte("c")) }); n != 0 {
+		t.Errorf("GetBytes allocates %v times", n)
+	}
+	if got := fmt.Sprint(changes["b"]); got != "[{1 true} { false}]" {
+		t.Errorf("changes of b: %s", got)
+	}
+}
+
+func TestAfterCatchUpEveryAcknowledgedRecordIsThere(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(4, "table"))
+	tbl, _ := follow(t, c, table.Options[string]{})
+	writer := c.Client(t)
+	for i := range 1000 {
+		key := fmt.Sprint("agent-", i%50)
+		if err := writer.ProduceSync(t.Context(), set(key, fmt.Sprint(i))).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		catchUp(t, tbl)
+		if v, _ := tbl.Get(key); v != fmt.Sprint(i) {
+			t.Fatalf("round %d: Get(%s) = %q", i, key, v)
+		}
+	}
+}
+
+func TestAQuestionOnItsWayIsNotSharedWithWhoComesLater(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
+	tbl, _ := follow(t, c, table.Options[string]{})
+	catchUp(t, tbl)
+
+	// The answer to the first question is held back, with the end as it was.
+	var asked atomic.Int32
+	entered, release := make(chan struct{}), make(chan struct{})
+	c.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if asked.Add(1) == 1 {
+			resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+			topic := kmsg.NewListOffsetsResponseTopic()
+			topic.Topic = "table"
+			part := kmsg.NewListOffsetsResponseTopicPartition()
+			part.Offset = 0
+			topic.Partitions = append(topic.Partitions, part)
+			resp.Topics = append(resp.Topics, topic)
+			c.SleepControl(func() { close(entered); <-release })
+			return resp, nil, true
+		}
+		return nil, nil, false
+	})
+	first := make(chan error, 1)
+	go func() { first <- tbl.CatchUp(t.Context()) }()
+	<-entered
+	c.Produce(t, set("a", "new"))
+
+	const later = 20
+	errs := make(chan error, later)
+	for range later {
+		go func() {
+			err := tbl.CatchUp(t.Context())
+			if v, _ := tbl.Get("a"); err == nil && v != "new" {
+				err = errors.New("caught up without the record acknowledged before the call")
+			}
+			errs <- err
+		}()
+	}
+	close(release)
+	for range later {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); n < 2 || n > later/2 {
+		t.Errorf("%d questions for %d callers; want at least one after the first, and shared ones", n, later+1)
+	}
+}
+
+func TestAPartitionAddedLaterIsFollowed(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
+	tbl, _ := follow(t, c, table.Options[string]{})
+	catchUp(t, tbl)
+	writer := c.Client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if _, err := kadm.NewClient(writer).UpdatePartitions(t.Context(), 3, "table"); err != nil {
+		t.Fatal(err)
+	}
+	r := set("a", "1")
+	r.Partition = 2
+	if err := writer.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	catchUp(t, tbl)
+	if v, _ := tbl.Get("a"); v != "1" {
+		t.Errorf("Get(a) = %q after catching up with the new partition", v)
+	}
+}
+
+func TestAPoisonRecordLeavesThePreviousValueAndIsReported(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
+	var reported []string
+	tbl, _ := follow(t, c, table.Options[string]{OnBad: func(r *kgo.Record, err error) {
+		reported = append(reported, fmt.Sprint(r.Offset, " ", err))
+	}})
+	c.Produce(t, set("a", "good"), set("a", "poison"), set("b", "after"), set("c", "poison"))
+	catchUp(t, tbl)
+	if v, _ := tbl.Get("a"); v != "good" {
+		t.Errorf("Get(a) = %q, want the value before the poison", v)
+	}
+	if v, _ := tbl.Get("b"); v != "after" {
+		t.Errorf("Get(b) = %q: the poison stopped the table", v)
+	}
+	if _, ok := tbl.Get("c"); ok {
+		t.Error("c is there, though its only record is poison")
+	}
+	if got := strings.Join(reported, ", "); got != "1 poison, 3 poison" {
+		t.Errorf("reported %q", got)
+	}
+}
+
+func TestRunEndsQuietlyWithItsContextAndReleasesWhoWaits(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
+	tbl, stop := follow(t, c, table.Options[string]{})
+	catchUp(t, tbl)
+	if err := stop(); err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if err := tbl.CatchUp(t.Context()); !errors.Is(err, table.ErrStopped) {
+		t.Errorf("CatchUp after the end = %v, want %v", err, table.ErrStopped)
+	}
+	if err := tbl.Ready(); !errors.Is(err, table.ErrStopped) {
+		t.Errorf("Ready after the end = %v, want %v", err, table.ErrStopped)
+	}
+}
