@@ -33,7 +33,12 @@ func start(t testing.TB, dir string) *Engine {
 // dial opens the driver on e with the given change to its options.
 func dial(t testing.TB, e *Engine, database string, change func(*clickhouse.Options)) driver.Conn {
 	t.Helper()
-	opts := &clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{e.Addr()}, Auth: clickhouse.Auth{Database: database}}
+	return dialAddr(t, e.Addr(), database, change)
+}
+
+func dialAddr(t testing.TB, addr, database string, change func(*clickhouse.Options)) driver.Conn {
+	t.Helper()
+	opts := &clickhouse.Options{Protocol: clickhouse.HTTP, Addr: []string{addr}, Auth: clickhouse.Auth{Database: database}}
 	if change != nil {
 		change(opts)
 	}

@@ -161,10 +161,11 @@ func (e *Engine) closing() {
 	close(e.done)
 }
 
-// Restart pauses: a crash is followed at once by a new child, a child that
-// keeps crashing is tried ever less often.
+// Restart pauses: a crash is followed at once by a new child. One that keeps
+// crashing, say because a client repeats the query that kills it, is started
+// ever less often, but never so rarely that a stage's own retries give up.
 const (
 	firstPause = 50 * time.Millisecond
-	longPause  = 10 * time.Second
-	steady     = time.Minute // a child that lived so long starts the count anew
+	longPause  = 2 * time.Second
+	steady     = 5 * time.Second // a child that lived so long starts the count anew
 )
