@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
@@ -22,6 +23,7 @@ func shapes() map[string]func(*halotest.Config) {
 		"on-premise":             func(c *halotest.Config) { c.TenantID = "" },
 		"ids as strings":         func(c *halotest.Config) { c.StringIDs = true },
 		"objects without paging": func(c *halotest.Config) { c.Objects, c.IgnorePaging = true, true },
+		"objects, small pages":   func(c *halotest.Config) { c.Objects, c.PageCap = true, 20 },
 		"arrays without paging":  func(c *halotest.Config) { c.IgnorePaging = true },
 	}
 }
@@ -63,7 +65,7 @@ func TestAgentsAreReadToTheLastPage(t *testing.T) {
 				if len(got) != agents+3 {
 					t.Errorf("got %d agents, want %d", len(got), agents+3)
 				}
-				if asked, most := sim.Counters().Requests["Agent"], (agents+4)/50+1; asked > most {
+				if asked, most := sim.Counters().Requests["Agent"], (agents+4)/20+1; asked > most {
 					t.Errorf("asked for %d pages, want at most %d", asked, most)
 				}
 			})
@@ -122,6 +124,27 @@ func TestWebhookIsRegisteredVerifiedAndRemovedInEveryShape(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTwoHundredTenantsAtOnceAreNotMixedUp(t *testing.T) {
+	var wg sync.WaitGroup
+	for i := range 200 {
+		own := schemas.Secret(fmt.Sprintf("secret of tenant %d", i))
+		sim, simulated := startTenant(t, func(c *halotest.Config) { c.ClientSecret = own })
+		sim.AddAgent(halotest.Agent{Name: fmt.Sprintf("Agent of tenant %d", i)})
+		client := newClient(t, simulated.BaseURL(), func(c *halopsa.Config) { c.ClientSecret = own })
+		wg.Go(func() {
+			agents, err := client.Agents(t.Context())
+			if err != nil || agents[len(agents)-1].Name != fmt.Sprintf("Agent of tenant %d", i) {
+				t.Errorf("tenant %d: got %+v, %v", i, agents, err)
+			}
+			register(t.Context(), t, client, fmt.Sprintf("https://hooks.example/%d", i))
+			if hooks := sim.Webhooks(); len(hooks) != 1 || hooks[0].URL != fmt.Sprintf("https://hooks.example/%d", i) || len(hooks[0].Events) != 4 {
+				t.Errorf("tenant %d: registered %+v", i, hooks)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestUpdateSwitchesADisabledWebhookOnAgain(t *testing.T) {

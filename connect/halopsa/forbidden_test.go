@@ -56,14 +56,14 @@ func setTrap(t *testing.T) *trap {
 const forbiddenMessage = " has an address that may not be used: private, loopback or reserved."
 
 // wantForbidden calls Halo and wants the call to be stopped by the guard.
-func wantForbidden(t *testing.T, c *halopsa.Client, host string) {
+func wantForbidden(t *testing.T, c *halopsa.Client) {
 	t.Helper()
 	err := c.Authenticate(t.Context())
 	var e *halopsa.Error
 	if !errors.As(err, &e) || e.Cause != halopsa.AddressForbidden {
 		t.Fatalf("got %v, want %s", err, halopsa.AddressForbidden)
 	}
-	if e.Message != host+forbiddenMessage || !strings.Contains(e.Action, "HALO_ALLOW_NETS") {
+	if e.Message != c.Host()+forbiddenMessage || !strings.Contains(e.Action, "HALO_ALLOW_NETS") {
 		t.Errorf("message %q, action %q", e.Message, e.Action)
 	}
 }
@@ -77,8 +77,7 @@ func TestNoRequestLeavesForALiteralForbiddenAddress(t *testing.T) {
 		"169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "[64:ff9b::7f00:1]", "[fe80::1]",
 	} {
 		t.Run(host, func(t *testing.T) {
-			host += ":" + tr.port
-			wantForbidden(t, newClient(t, "https://"+host, nothingAllowed), host)
+			wantForbidden(t, newClient(t, "https://"+host+":"+tr.port, nothingAllowed))
 		})
 	}
 	if n := tr.conns.Load(); n != 0 {
@@ -90,15 +89,13 @@ func TestNoRequestLeavesForANameThatResolvesToAForbiddenAddress(t *testing.T) {
 	tr := setTrap(t)
 	for _, address := range []string{"127.0.0.1", "169.254.169.254", "10.0.0.1", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"} {
 		t.Run(address, func(t *testing.T) {
-			host := "acme.halopsa.com:" + tr.port
-			client := newClient(t, host, func(c *halopsa.Config) {
+			wantForbidden(t, newClient(t, "acme.halopsa.com:"+tr.port, func(c *halopsa.Config) {
 				c.AllowNets, c.Resolver = nil, resolveTo(address)
-			})
-			wantForbidden(t, client, host)
+			}))
 		})
 	}
 	t.Run("localhost", func(t *testing.T) {
-		wantForbidden(t, newClient(t, "https://localhost:"+tr.port, nothingAllowed), "localhost:"+tr.port)
+		wantForbidden(t, newClient(t, "https://localhost:"+tr.port, nothingAllowed))
 	})
 	if n := tr.conns.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)
@@ -121,7 +118,7 @@ func TestANameIsDialledWhereItsAddressIsAllowed(t *testing.T) {
 
 func TestPlainHTTPDoesNotLeaveForAPublicAddress(t *testing.T) {
 	client := newClient(t, "http://halo.customer.example", func(c *halopsa.Config) { c.Resolver = resolveTo("8.8.8.8") })
-	wantForbidden(t, client, "halo.customer.example")
+	wantForbidden(t, client)
 }
 
 func TestRedirectIsNotFollowedEvenToAnAllowedAddress(t *testing.T) {

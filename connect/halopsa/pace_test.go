@@ -178,6 +178,31 @@ func TestAllClientsOfATenantAreQuietWhenOneIsToldTo(t *testing.T) {
 	})
 }
 
+func TestRequestsRefusedTogetherAreOneRefusal(t *testing.T) {
+	inBubble(t, func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client) {
+		budget := halopsa.NewBudget()
+		// Both are on their way before either is refused, twice.
+		sim.Inject("authinfo", 4, func(w http.ResponseWriter, r *http.Request) bool {
+			<-time.After(time.Second)
+			return halotest.TooMany("")(w, r)
+		})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 2 {
+			client := connect(budget)
+			wg.Go(func() {
+				if err := client.Authenticate(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took != (1+5+1+10)*time.Second {
+			t.Errorf("went on after %v", took)
+		}
+	})
+}
+
 func TestACallGivesUpAtOnceWhenThePauseWouldOutlastItsDeadline(t *testing.T) {
 	inBubble(t, func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -72,8 +72,8 @@ func TestCallsAtTheSameTimeAskForOneToken(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := sim.Counters().Tokens; got != round {
-			t.Errorf("round %d: %d tokens", round, got)
+		if c := sim.Counters(); c.Tokens != round || c.Requests["authinfo"] != 1 {
+			t.Errorf("round %d: %d tokens, discovered %d times", round, c.Tokens, c.Requests["authinfo"])
 		}
 		sim.ExpireTokens()
 	}

@@ -61,24 +61,26 @@ func newClient(t *testing.T, tenantURL string, configure func(*halopsa.Config)) 
 	return client
 }
 
-// register makes a webhook with its four events, as connect does.
+// register makes a webhook with its four events, as connect does. What it
+// returns after a failure is incomplete, and the test has failed.
 func register(ctx context.Context, t *testing.T, c *halopsa.Client, url string) (string, map[schemas.Kind]int64) {
 	t.Helper()
 	id, err := c.CreateWebhook(ctx, halopsa.WebhookSpec{
 		Name: "WorkSights AI Connector", URL: url, Username: "connection", Password: "webhook-secret",
 	})
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return "", nil
 	}
 	catalogue, err := c.EventCatalogue(ctx)
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
 	notifications := make(map[schemas.Kind]int64)
 	for kind, number := range catalogue.Numbers {
 		n, err := c.CreateNotification(ctx, halopsa.Notification{Event: number, Name: string(kind), WebhookID: id})
 		if err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 		notifications[kind] = n
 	}

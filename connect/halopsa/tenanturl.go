@@ -32,7 +32,11 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 		s = "https://" + strings.TrimLeft(s, "/")
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || u.Opaque != "" {
+	host, ok := "", false
+	if err == nil {
+		host, ok = plainHost(u)
+	}
+	if !ok {
 		// url.Parse repeats the text in its error, and the text may be a secret
 		// pasted into the wrong field: it is not passed on.
 		return nil, invalid("The tenant URL is not an address.")
@@ -49,7 +53,28 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	default:
 		return nil, invalid("The tenant URL must begin with https://.")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(strings.TrimSuffix(u.Host, "."))}, nil
+	return &url.URL{Scheme: u.Scheme, Host: host}, nil
+}
+
+// plainHost is the host in lower case, with its port; ok is false where it is
+// neither a name nor an address. An address with a zone is none: zones name
+// our own network cards.
+func plainHost(u *url.URL) (host string, ok bool) {
+	host = strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if host = ip.String(); ip.Is6() {
+			host = "[" + host + "]"
+		}
+		ok = ip.Zone() == ""
+	} else {
+		ok = host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+			return !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit) && !strings.ContainsRune("-._", r)
+		})
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	return host, ok
 }
 
 // mayBePlain says whether a host may be addressed without TLS as far as its

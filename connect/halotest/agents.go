@@ -73,9 +73,6 @@ func (s *Sim) DenyAgents(denied bool) {
 	s.agentsDenied = denied
 }
 
-// pageCap is the most rows that one page has.
-const pageCap = 50
-
 func (s *Sim) listAgents(w http.ResponseWriter, r *http.Request, t token) {
 	if !t.seeAgents {
 		complain(w, http.StatusForbidden, "You do not have permission to view agents.")
@@ -101,8 +98,8 @@ func (s *Sim) listAgents(w http.ResponseWriter, r *http.Request, t token) {
 	total := len(rows)
 	if query.Get("pageinate") == "true" && !s.cfg.IgnorePaging {
 		size, _ := strconv.Atoi(query.Get("page_size"))
-		if size < 1 || size > pageCap {
-			size = pageCap
+		if size < 1 || size > s.cfg.PageCap {
+			size = s.cfg.PageCap
 		}
 		page, _ := strconv.Atoi(query.Get("page_no"))
 		from := min(max(page-1, 0)*size, total)

@@ -53,6 +53,7 @@ type Config struct {
 	ObjectReplies bool // a POST is answered with an object instead of an array
 	StringIDs     bool // numeric ids come as strings
 	IgnorePaging  bool // all agents come at once, whatever page is asked for
+	PageCap       int  // the most rows that one page has; 0 is 50
 
 	// AutoDisable switches a webhook off after that many failed deliveries in
 	// a row; 0 is never.
@@ -105,6 +106,9 @@ func New(cfg Config) *Sim {
 	}
 	if cfg.Agent == "" {
 		cfg.Agent = "agent"
+	}
+	if cfg.PageCap == 0 {
+		cfg.PageCap = 50
 	}
 	if cfg.Scopes == nil {
 		cfg.Scopes = allScopes()
