@@ -1,0 +1,140 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// diary notes what happens, in order.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) note(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, line)
+}
+
+// component notes when it ends; it takes a second for that.
+func (d *diary) component(name string) Component {
+	return Component{Name: name, Run: func(ctx context.Context) error {
+		<-ctx.Done()
+		<-time.After(time.Second) // virtual
+		d.note(name)
+		return nil
+	}}
+}
+
+func TestComponentsStopInReverseEachWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := run(ctx, []Component{d.component("producer"), d.component("table"), d.component("edge")}, time.Hour, &health{}, quiet)
+		if err != nil || !slices.Equal(d.lines, []string{"edge", "table", "producer"}) {
+			t.Errorf("%v, %v", d.lines, err)
+		}
+	})
+}
+
+func TestTheFirstFailureStopsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		broken := errors.New("broken")
+		failing := Component{Name: "sink", Run: func(context.Context) error {
+			<-time.After(time.Minute) // virtual
+			return broken
+		}}
+		err := run(t.Context(), []Component{d.component("a"), failing, d.component("b")}, time.Hour, &health{}, quiet)
+		if !errors.Is(err, broken) || !strings.HasPrefix(err.Error(), "sink: ") || !slices.Equal(d.lines, []string{"b", "a"}) {
+			t.Errorf("%v, %v", d.lines, err)
+		}
+	})
+}
+
+func TestAComponentThatEndsUnaskedIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := Component{Name: "table", Run: func(context.Context) error { return nil }}
+		if err := run(t.Context(), []Component{gone}, time.Hour, &health{}, quiet); err == nil || !strings.Contains(err.Error(), "table") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestAComponentThatDoesNotStopIsLeftAndNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		release := make(chan struct{})
+		stuck := Component{Name: "stuck", Run: func(context.Context) error { <-release; return nil }}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := run(ctx, []Component{d.component("a"), stuck}, 3*time.Second, &health{}, quiet)
+		if !errors.Is(err, ErrStuck) || !strings.Contains(err.Error(), "stuck") || !slices.Equal(d.lines, []string{"a"}) {
+			t.Errorf("%v, %v", d.lines, err)
+		}
+		close(release)
+	})
+}
+
+func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
+	h := &health{}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "halo_example_total", Help: "Counts nothing."}))
+	handler := handler(h, reg)
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, strings.TrimSpace(w.Body.String())
+	}
+	expect := func(path string, status int, body string) {
+		t.Helper()
+		if gotStatus, got := get(path); gotStatus != status || !strings.Contains(got, body) {
+			t.Errorf("%s: %d %q, want %d %q", path, gotStatus, got, status, body)
+		}
+	}
+	expect("/healthz", 200, "ok")
+	expect("/readyz", 503, "starting")
+	why := errors.New("reading for the first time")
+	h.started([]Component{{Name: "edge"}, {Name: "table", Ready: func() error { return why }}})
+	expect("/readyz", 503, "table: reading for the first time")
+	why = nil
+	expect("/readyz", 200, "ready")
+	h.stopping()
+	expect("/readyz", 503, "stopping")
+	expect("/healthz", 200, "ok")
+	expect("/metrics", 200, "halo_example_total 0")
+}
+
+func TestTheLogIsAsAskedFor(t *testing.T) {
+	var out strings.Builder
+	log, err := newLog(&out, "warn", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Info("unheard")
+	log.Warn("heard", "tenant", "acme-it")
+	if !strings.HasPrefix(out.String(), "{") || strings.Contains(out.String(), "unheard") || !strings.Contains(out.String(), `"tenant":"acme-it"`) {
+		t.Errorf("logged %s", out.String())
+	}
+	for _, bad := range [][2]string{{"loud", "text"}, {"info", "xml"}} {
+		if _, err := newLog(&out, bad[0], bad[1]); err == nil {
+			t.Errorf("%v was accepted", bad)
+		}
+	}
+}
