@@ -38,6 +38,9 @@ func TestEachItemOfABatchMakesOneEvent(t *testing.T) {
 	}{
 		"an array":                             {`[` + a + `,` + b + `]`, "ticket_logged status_changed"},
 		"an object of any member name":         {`{"whatever":[` + a + `,` + b + `]}`, "ticket_logged status_changed"},
+		"an object's data":                     {`{"data":[` + a + `,` + b + `]}`, "ticket_logged status_changed"},
+		"an item's name is empty":              {`{"event":"ticket updated by user","items":[{"ticket_id":1,"event":""}]}`, "updated_by_user"},
+		"arrays further in are no items":       {`{"event":"ticket logged","ticket":{"children":[` + a + `,` + b + `]}}`, "undecodable"},
 		"a numbered object":                    {`{"id":17,"items":[` + a + `,` + b + `]}`, "ticket_logged status_changed"},
 		"two arrays":                           {`{"x":[` + a + `],"n":1,"y":[` + b + `]}`, "ticket_logged status_changed"},
 		"one array of two is of envelopes":     {`{"x":[{"id":1},{"id":2}],"y":[` + b + `]}`, "status_changed"},
@@ -61,6 +64,7 @@ func TestEachItemOfABatchMakesOneEvent(t *testing.T) {
 		"no envelope: a number":         {`12`, "undecodable"},
 		"no envelope: a string":         {`"ticket"`, "undecodable"},
 		"no envelope: a list of others": {`[{"name":"x"},{"name":"y"},1,2]`, "undecodable"},
+		"no envelope: empty members":    {`[{"event":"","ticket_id":null},{"event":null}]`, "undecodable"},
 		"no envelope: a list in object": {`{"items":[{"name":"x"},{"name":"y"}]}`, "undecodable"},
 		"no envelope: empty list":       {`{"items":[]}`, "undecodable"},
 	} {
@@ -124,6 +128,7 @@ func TestIdentityIsThatOfTheOccurrence(t *testing.T) {
 		"other bytes":         {`{"event":"x"}`, `{"event":"y"}`},
 		// An id that is a number would make these one.
 		"another ticket of the same action": {`{"id":6,` + rest, `{"id":6,` + strings.Replace(rest, "1337", "1338", 1)},
+		"another time and no id":            {`{"id":true,` + rest, `{"id":true,` + strings.Replace(rest, "03:27", "03:28", 1)},
 		"another time of the same ticket":   {`{"id":"1337",` + rest, `{"id":"1337",` + strings.Replace(rest, "03:27", "03:28", 1)},
 	}
 	for name, pair := range differ {

@@ -90,7 +90,7 @@ func (w *walker) read(it *item) {
 
 // ticket finds the ticket among the objects, or nil.
 func (w *walker) ticket() (*object, bool) {
-	if o := &w.objects[rTicket]; o.any(ticketFields) || w.nestedAction() != nil {
+	if o := &w.objects[rTicket]; o.any(ticketFields) {
 		return o, true
 	}
 	for r := rObject; r <= rData; r++ {
@@ -101,13 +101,18 @@ func (w *walker) ticket() (*object, bool) {
 	return nil, false
 }
 
-func (w *walker) nestedAction() *object { return w.actionIn(rTicketAction, rTicketData) }
-
 // action finds the action among the objects, or nil, and reports whether its id
 // is that of an action.
 func (w *walker) action() (action *object, numbered bool) {
-	if o := w.actionIn(rAction, rTicketData); o != nil {
-		return o, true
+	for r := rAction; r < numRoles; r++ {
+		marks := actionFields
+		switch r {
+		case rObject, rData, rTicketObject, rTicketData:
+			marks = actionMarks // they may hold anything that has an id
+		}
+		if o := &w.objects[r]; o.any(marks) {
+			return o, true
+		}
 	}
 	for _, r := range [...]role{rTicket, rEnvelope} {
 		if o := &w.objects[r]; o.any(looseMarks) {
@@ -115,26 +120,6 @@ func (w *walker) action() (action *object, numbered bool) {
 		}
 	}
 	return nil, false
-}
-
-// actionIn finds the first action from one place to another. An object that
-// stands in a place of its own is one as soon as it has an id; object and data
-// can hold anything.
-func (w *walker) actionIn(from, to role) *object {
-	for r := from; r <= to; r++ {
-		o := &w.objects[r]
-		switch r {
-		case rObject, rData, rTicketObject, rTicketData:
-			if o.any(actionMarks) {
-				return o
-			}
-		default:
-			if o.any(actionFields) {
-				return o
-			}
-		}
-	}
-	return nil
 }
 
 // actor reads whom the action names. A who_type that is none of the three says

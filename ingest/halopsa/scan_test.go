@@ -54,20 +54,20 @@ func TestStringsAreScannedAlikeWhereverTheyLie(t *testing.T) {
 
 func TestDepthIsBoundedAtAThousandLevels(t *testing.T) {
 	wraps := map[string][2]string{
-		"arrays":               {`[`, `]`},
-		"objects":              {`{"a":`, `}`},
-		"under a ticket":       {`{"ticket":`, `}`},
-		"under a list of acts": {`{"actions":[{"x":`, `}]}`},
-		"under a value":        {`{"object_id":`, `}`},
+		"arrays":                    {`[`, `]`},
+		"objects":                   {`{"a":`, `}`},
+		"under a ticket":            {`{"ticket":`, `}`},
+		"under a list of acts":      {`{"actions":[{"x":`, `}]}`},
+		"under a ticket's act":      {`{"ticket":{"action":{"x":`, `}}}`},
+		"under a value":             {`{"object_id":`, `}`},
+		"in a list of items":        {`[{"object_id":`, `}]`},
+		"in a list that is no item": {`[[`, `]]`},
 	}
 	for name, w := range wraps {
 		levels := strings.Count(w[0], "[") + strings.Count(w[0], "{")
 		for _, depth := range []int{400, 999, 1000, 1001, 1002, 50_000} {
-			n := depth / levels
-			body := strings.Repeat(w[0], n) + "0" + strings.Repeat(w[1], n)
-			if extra := depth - n*levels; extra > 0 {
-				body = strings.Repeat("[", extra) + body + strings.Repeat("]", extra)
-			}
+			n, rest := depth/levels, depth%levels
+			body := strings.Repeat(w[0], n) + strings.Repeat("[", rest) + "0" + strings.Repeat("]", rest) + strings.Repeat(w[1], n)
 			_, err := Decode([]byte(body), delivery)
 			if tooDeep := depth > 1000; tooDeep != errors.Is(err, ErrTooDeep) || !tooDeep && err != nil {
 				t.Errorf("%s: %d levels: %v", name, depth, err)

@@ -69,7 +69,7 @@ func TestEveryWayToSayTheSameGivesTheSameEvent(t *testing.T) {
 		"array under events":   `{"Events":[` + plainDelivery + `],"id":"1c6b1f4e-0000-4000-8000-000000000001"}`,
 
 		"names in upper case":  upperNames(plainDelivery),
-		"an escaped name":      with(t, `"object_id"`, `"\u006fbject_id"`, `"who_agentid"`, `"who\u005fagentid"`),
+		"an escaped name":      with(t, `"agent_id":3`, `"\u0061gent_id":3`, `"who_type"`, `"who\u005ftype"`, `"status_id"`, `"\u0053\u0054atus_id"`),
 		"numbers as strings":   with(t, `:57`, `:"57"`, `"object_id":1337`, `"object_id":"1337"`, `{"id":1337`, `{"id":"1337"`, `"agent_id":7`, `"agent_id":" 7 "`, `"who_type":1`, `"who_type":"1"`, `"status_id":9`, `"status_id":"9"`),
 		"numbers with zeros":   with(t, `"object_id":1337`, `"object_id":1337.0`, `{"id":1337`, `{"id":133700e-2`, `"status_id":9`, `"status_id":0.9e1`, `"who_type":1`, `"who_type":1e0`, `"agent_id":3`, `"agent_id":"3.0"`),
 		"padded numbers":       with(t, `"object_id":1337`, `"object_id":"0001337"`),
@@ -103,6 +103,7 @@ func TestEveryWayToSayTheSameGivesTheSameEvent(t *testing.T) {
 		"ticket.object":       with(t, action, ``, ticket, ticket+`"object":`+object+`,`),
 		"ticket.data":         with(t, action, ``, ticket, ticket+`"data":`+object+`,`),
 		"action before data":  with(t, `"action"`, `"data":{"id":5,"who_type":2,"who_agentid":44},"action"`),
+		"object is no action": with(t, `"action"`, `"object":{"id":44,"name":"Kettle","type":3},"data"`),
 		"an empty action":     with(t, `"action"`, `"action":{},"object"`),
 		"a null action":       with(t, `"action"`, `"action":null,"actions":[null],"data"`),
 		"object is a ticket":  with(t, `"ticket":`, `"object":`),
@@ -168,6 +169,9 @@ func TestWhatDiffersChangesTheEventAsItShould(t *testing.T) {
 		}},
 
 		"no action":                                  {with(t, ",\n "+action, ``), noAction},
+		"the actions of an earlier ticket":           {with(t, ",\n "+action, ``, `"ticket":{`, `"ticket":{"id":4,"action":{"id":9,"who_agentid":44}},"TICKET":{`), noAction},
+		"object is no ticket":                        {with(t, `"action":{`, `"object":{"agent_id":44,"status_id":45,`, `"ticket":{`, `"tickets":{`), func(e *schemas.Event) { e.Assignee = 0 }},
+		"nobody acted":                               {with(t, `"who_agentid":12,"actionby_agent_id":12`, `"who_agentid":1,"actionby_agent_id":1`), func(e *schemas.Event) { e.Actor = 0 }},
 		"the last action is null":                    {with(t, action, action+`,"Action":null`), noAction},
 		"the system acted":                           {with(t, `"who_type":1`, `"who_type":0`), func(e *schemas.Event) { e.ActorType = schemas.ActorSystem }},
 		"an end user acted":                          {with(t, `"who_type":1`, `"who_type":2`), func(e *schemas.Event) { e.ActorType = schemas.ActorEndUser }},
@@ -238,7 +242,7 @@ func TestABareTicketIsItsOwnEnvelope(t *testing.T) {
 }
 
 func TestTheEnvelopesIDIsNeverTheTicket(t *testing.T) {
-	for _, id := range []string{`"5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c11"`, `"12345678901234567890123456789012"`, `"{12345678-1234-1234-1234-123456789012}"`, `"1e5"`} {
+	for _, id := range []string{`"5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c11"`, `"12345678901234567890123456789012"`, `"00000000000000000000000000001337"`, `"{12345678-1234-1234-1234-123456789012}"`, `"1e5"`} {
 		e := decodeOne(t, `{"id":`+id+`,"event":"ticket logged"}`)
 		if id == `"1e5"` {
 			if e.Ticket != 100000 {
