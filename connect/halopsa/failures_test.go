@@ -77,6 +77,15 @@ func TestEveryFailureSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 			"The API application in Halo lacks the scope read:projects.",
 			"In Halo, open the API application, tick read:projects under Permissions",
 		},
+		"scope unticked, Halo repeats what was asked for": {
+			func(s *halotest.Sim) {
+				s.Untick("read:kb")
+				s.Inject("token", 1, json(400, `{"error":"invalid_scope","error_description":"`+strings.Join(halopsa.Scopes(), " ")+`"}`))
+			},
+			authenticate, halopsa.ScopeMissing,
+			"The API application in Halo lacks the scope read:kb.",
+			"In Halo, open the API application, tick read:kb under Permissions",
+		},
 		"all scopes refused": {
 			inject("token", halotest.Answer(400, "text/plain", "error=invalid_scope")), authenticate, halopsa.ScopeMissing,
 			"The API application in Halo lacks the scopes read:tickets, read:customers, read:assets, read:contracts, read:projects, read:kb, admin:webhooks.",

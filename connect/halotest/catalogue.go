@@ -51,7 +51,7 @@ func (s *Sim) listLookups(w http.ResponseWriter, r *http.Request, _ token) {
 	for _, e := range []entry{
 		{20, 3, "Phone"},
 		{20, 19, "Portal"},
-		{27, 76, "$#request Status Changed  - All"}, // another lookup's row with an event's name
+		{27, 5, "$#request Status Changed  - All"}, // another lookup's row with an event's name
 		{64, 2, "New $#request Logged - My $#requests"},
 		{64, 3, "New $#request Logged - All"},
 		{64, 4, "New $#request Logged - My Teams"},
