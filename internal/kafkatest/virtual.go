@@ -3,7 +3,10 @@
 package kafkatest
 
 import (
+	"context"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,11 +17,33 @@ import (
 // for the bubble, one that reads this network is, and the clock moves on as
 // soon as all are. Close every client before the bubble's function returns, by
 // hand or by t.Cleanup.
+//
+// Every write takes [Latency] of virtual time. On a network without any, a
+// client that asks again at once after "not the leader" would ask for ever in
+// the same instant: the clock would never come to the refresh that ends it.
 func NewVirtual(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
 	var network kfake.VirtualNetwork
+	dial := func(ctx context.Context, proto, addr string) (net.Conn, error) {
+		conn, err := network.DialContext(ctx, proto, addr)
+		if err != nil {
+			return nil, err
+		}
+		return slow{conn}, nil
+	}
 	return start(t,
-		[]kgo.Opt{kgo.Dialer(network.DialContext)},
+		[]kgo.Opt{kgo.Dialer(dial)},
 		append([]kfake.Opt{kfake.ListenFn(network.Listen), kfake.Ports(9092)}, opts...),
 	)
+}
+
+// Latency is what a client's write takes on the network in memory, in virtual
+// time: about a round trip in a data centre.
+const Latency = 200 * time.Microsecond
+
+type slow struct{ net.Conn }
+
+func (c slow) Write(b []byte) (int, error) {
+	time.Sleep(Latency) // virtual
+	return c.Conn.Write(b)
 }

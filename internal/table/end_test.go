@@ -44,6 +44,7 @@ func TestCatchUpEndsWhereTheLastRecordIsGone(t *testing.T) {
 		}, map[string]string{"a": "1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
 			c.Opts = append(c.Opts, kgo.DisableFetchSessions())
 			tt.fill(t, c)

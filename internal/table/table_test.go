@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -62,7 +63,9 @@ func tombstone(key string) *kgo.Record { return &kgo.Record{Topic: "table", Key:
 
 func catchUp(t *testing.T, tbl *table.Table[string]) {
 	t.Helper()
-	if err := tbl.CatchUp(t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := tbl.CatchUp(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -175,6 +178,7 @@ func TestAQuestionOnItsWayIsNotSharedWithWhoComesLater(t *testing.T) {
 }
 
 func TestAPartitionAddedLaterIsFollowed(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
 	tbl, _ := follow(t, c, table.Options[string]{})
 	catchUp(t, tbl)
