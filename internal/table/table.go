@@ -53,8 +53,9 @@ type Options[V any] struct {
 	// here writes it once per start. Called by Run, before later records are
 	// applied; it must not wait for the table.
 	OnBad func(r *kgo.Record, err error)
-	// OnChange is told of every record applied, after it can be looked up;
-	// present is false for a tombstone. Called by Run; it must not block.
+	// OnChange is told of every record applied, after it can be looked up and
+	// before CatchUp returns for it; present is false for a tombstone. Called by
+	// Run; it must not block.
 	OnChange func(key string, v V, present bool)
 }
 
@@ -282,11 +283,7 @@ func (t *Table[V]) apply(fetches kgo.Fetches) error {
 			delete(t.rows, c.key)
 		}
 	}
-	for p, at := range next {
-		t.applied[p] = at
-	}
 	t.entries.Set(float64(len(t.rows)))
-	t.announce()
 	t.mu.Unlock()
 
 	if t.opts.OnChange != nil {
@@ -294,6 +291,13 @@ func (t *Table[V]) apply(fetches kgo.Fetches) error {
 			t.opts.OnChange(c.key, c.v, c.present)
 		}
 	}
+
+	t.mu.Lock()
+	for p, at := range next {
+		t.applied[p] = at
+	}
+	t.announce()
+	t.mu.Unlock()
 	return nil
 }
 
