@@ -40,10 +40,10 @@ func benchmarkDecode(b *testing.B, name string) {
 	}
 }
 
-func BenchmarkDecode18K(b *testing.B)    { benchmarkDecode(b, "status_changed_full") }
-func BenchmarkDecode18KESC(b *testing.B) { benchmarkDecode(b, "updated_by_user_escaped") }
-func BenchmarkDecode2K(b *testing.B)     { benchmarkDecode(b, "updated_by_agent_2k") }
-func BenchmarkDecodeBatch(b *testing.B)  { benchmarkDecode(b, "batch_array") }
+func BenchmarkDecode18K(b *testing.B)        { benchmarkDecode(b, "status_changed_full") }
+func BenchmarkDecode18KEscaped(b *testing.B) { benchmarkDecode(b, "updated_by_user_escaped") }
+func BenchmarkDecode2K(b *testing.B)         { benchmarkDecode(b, "updated_by_agent_2k") }
+func BenchmarkDecodeBatch(b *testing.B)      { benchmarkDecode(b, "batch_array") }
 
 // BenchmarkFloor18K is a scanner that only checks that the body is JSON: what
 // no decoder can go below that skips as ours does.

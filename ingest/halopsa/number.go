@@ -70,9 +70,9 @@ func whole(t []byte) (magnitude uint64, negative, ok bool) {
 	return magnitude, negative, ok
 }
 
-// readExponent reads digits and their sign up to the end of t. Beyond a thousand million
-// it stops counting: no delivery has room for the zeros that would bring such a
-// number back into range.
+// readExponent reads digits and their sign. Beyond a thousand million it stops
+// counting: no delivery has room for the zeros that would bring such a number
+// back into range.
 func readExponent(t []byte, i int) (exponent, next int) {
 	sign := 1
 	if i < len(t) && (t[i] == '+' || t[i] == '-') {
