@@ -26,7 +26,7 @@ type Config struct {
 
 // DefaultMemory leaves room under 1 GB for the four stages and the broker. The
 // engine's program text, some 200 MB of mapped file, counts towards it.
-const DefaultMemory = 600 << 20
+const DefaultMemory = 512 << 20
 
 // sessions is the number of statements that run at a time. The stages need two
 // (the sink's insert and a query of the control plane); the rest is for people.
@@ -53,6 +53,7 @@ type Engine struct {
 	mu     sync.Mutex
 	health error
 	pid    int
+	left   error // how the last child left when it was asked to
 }
 
 var errStarting = errors.New("the engine is starting")
@@ -146,11 +147,12 @@ func (e *Engine) setHealth(err error, pid int) {
 }
 
 // Close ends the child in order, killing what it still runs, and releases the
-// address and the directory. It is safe to call more than once.
+// address and the directory. It takes [grace] at most; its error says that the
+// child left otherwise, which harms no data. It may be called more than once.
 func (e *Engine) Close() error {
 	e.end()
 	<-e.done
-	return nil
+	return e.left
 }
 
 // closing is what the supervisor leaves last.

@@ -83,7 +83,6 @@ const (
 	codeBadArguments    = 36
 	codeUnknownTable    = 60
 	codeSyntax          = 62
-	codeCannotLock      = 76
 	codeUnknownDatabase = 81
 	codeUnknownSetting  = 115
 	codeReadOnly        = 164

@@ -182,7 +182,7 @@ func (f *front) insert(l *lease, q *request, a *response, st statement) error {
 	}
 	defer in.free()
 	if _, err := io.CopyBuffer(in, onlyReader{q.body}, make([]byte, 256<<10)); err != nil {
-		in.lib.insertCancel(in.handle)
+		in.cancel()
 		if codeOf(err) == 0 && !errors.Is(err, errInsertBroken) {
 			err = errBody(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -68,6 +69,7 @@ func TestTheHTTPInterface(t *testing.T) {
 		{"an insert with its data in the body", post, in("INSERT INTO t (s, a) FORMAT TSV"), "five\t5\n", nil, 200, "", ""},
 		{"an insert of a select", post, "", "INSERT INTO t SELECT number + 6, 'more' FROM numbers(2)", nil, 200, "", ""},
 		{"all of them", post, "", "SELECT groupArray(a) FROM (SELECT a FROM t ORDER BY a)", nil, 200, "[1,2,3,4,5,6,7]\n", ""},
+		{"inserts are synced", post, "", "SELECT name FROM system.merge_tree_settings WHERE startsWith(name, 'fsync_') AND value = '1' ORDER BY name", nil, 200, "fsync_after_insert\nfsync_part_directory\n", ""},
 		{"a GET changes nothing", get, in("DROP TABLE t"), "", nil, 403, "Code: 164...", "164"},
 		{"nor behind a WITH", get, in("WITH 1 AS x INSERT INTO t SELECT x, ''"), "", nil, 403, "Code: 164...", "164"},
 		{"one statement at a time", post, "", "SELECT 1; DROP TABLE t", nil, 400, "Code: 62...", "62"},
@@ -138,5 +140,28 @@ func TestAResultThatBreaksOffSaysSo(t *testing.T) {
 	}
 	if !strings.Contains(got, "\r\n__exception__\r\n"+tag+"\r\nCode: 395. ") || !strings.HasSuffix(got, " "+tag+"\r\n__exception__\r\n") {
 		t.Errorf("the answer ends with %q", got[max(0, len(got)-300):])
+	}
+}
+
+func TestAnInsertWhoseBodyBreaksOffLeavesNoRow(t *testing.T) {
+	e := start(t, t.TempDir())
+	ask(t, e, http.MethodPost, "", "CREATE TABLE t (a UInt32) ENGINE = MergeTree ORDER BY a")
+	conn, err := net.Dial("tcp", e.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /"+in("INSERT INTO t FORMAT CSV")+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n1\n2\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400") {
+		t.Errorf("answer %q (%v)", answer, err)
+	}
+	if _, got := ask(t, e, http.MethodPost, "", "SELECT count() FROM t"); got != "0\n" {
+		t.Errorf("%s rows, want 0", got)
 	}
 }

@@ -23,7 +23,7 @@ var ErrNoLibrary = errors.New("the ClickHouse library (libchdb " + Version + ") 
 func FindLibrary(override string) (string, error) {
 	if override != "" {
 		if isFile(override) {
-			return override, nil
+			return filepath.Abs(override) // a name without a slash would be looked up elsewhere
 		}
 		return "", fmt.Errorf("%w at LIBCHDB_PATH=%s", ErrNoLibrary, override)
 	}

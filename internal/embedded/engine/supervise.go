@@ -34,6 +34,7 @@ func (e *Engine) supervise(ctx context.Context, first chan<- error) {
 			}
 		})
 		if ctx.Err() != nil {
+			e.left = err
 			return
 		}
 		if n == 0 && !ready {
@@ -128,7 +129,10 @@ func (e *Engine) runChild(ctx context.Context, ready func(version string)) error
 	if err != nil {
 		return err
 	}
-	if ended == nil {
+	switch {
+	case ended == nil && ctx.Err() != nil:
+		return nil
+	case ended == nil:
 		ended = errors.New("it left without being asked")
 	}
 	return fmt.Errorf("the engine's child process: %w", ended)

@@ -16,7 +16,6 @@ type clib struct {
 	setSignalHandlersEnabled func(enabled int32)
 	connect                  func(argc int32, argv unsafe.Pointer) *uintptr
 	closeConn                func(conn *uintptr)
-	shutdown                 func() int32
 
 	query       func(conn uintptr, sql unsafe.Pointer, n uintptr, format unsafe.Pointer, fn uintptr, names, nameLens, values, valueLens unsafe.Pointer, count uintptr) uintptr
 	streamQuery func(conn uintptr, sql unsafe.Pointer, n uintptr, format unsafe.Pointer, fn uintptr, names, nameLens, values, valueLens unsafe.Pointer, count uintptr) uintptr
@@ -59,7 +58,6 @@ func loadC(path string) (lib *clib, err error) {
 		"chdb_set_signal_handlers_enabled": &lib.setSignalHandlersEnabled,
 		"chdb_connect":                     &lib.connect,
 		"chdb_close_conn":                  &lib.closeConn,
-		"chdb_shutdown":                    &lib.shutdown,
 		"chdb_query_with_params_n":         &lib.query,
 		"chdb_stream_query_with_params_n":  &lib.streamQuery,
 		"chdb_stream_fetch_result":         &lib.streamFetch,
@@ -287,5 +285,8 @@ func (in *insertion) done() (summary, error) {
 	return r.summary(), nil
 }
 
-// free releases the handle; an insert that was not done is cancelled by it.
+// cancel gives up an insert that was not done.
+func (in *insertion) cancel() { in.lib.insertCancel(in.handle) }
+
+// free releases the handle, in every case.
 func (in *insertion) free() { in.lib.insertFree(in.handle) }
