@@ -1,0 +1,352 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// The defaults of [Config].
+const (
+	DefaultGroup = "sink"
+	// DefaultBatchRows is what ClickHouse likes in one insert (10,000 to
+	// 100,000 rows), and some 40 MB of ours.
+	DefaultBatchRows = 50_000
+	// DefaultBatchWait is how long a lone row waits for company. It is most of
+	// the way from delivery to row, and makes two inserts a second, which a
+	// table merges without effort.
+	DefaultBatchWait = 500 * time.Millisecond
+	// DefaultDrain fits the 30 s that orchestrators give a process to end, with
+	// room for leaving the group.
+	DefaultDrain = 10 * time.Second
+)
+
+// Config is what a sink needs to know. Zero values of the last four mean the
+// defaults.
+type Config struct {
+	Kafka     kafka.Config
+	Topics    schemas.Topics
+	Group     string
+	BatchRows int           // append at the latest when so many rows are in hand
+	BatchWait time.Duration // or when the first of them has waited so long
+	Drain     time.Duration // how long Run goes on appending what it has in hand after its context is done
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if err := c.Kafka.Validate(); err != nil {
+		return c, fmt.Errorf("sink: %w", err)
+	}
+	if c.Topics.Activities == "" || c.Topics.Skipped == "" || c.Topics.Dead == "" {
+		return c, errors.New("sink: a topic without a name")
+	}
+	if c.BatchRows < 0 || c.BatchWait < 0 || c.Drain < 0 {
+		return c, errors.New("sink: a batch or a drain below zero")
+	}
+	if c.Group == "" {
+		c.Group = DefaultGroup
+	}
+	if c.BatchRows == 0 {
+		c.BatchRows = DefaultBatchRows
+	}
+	if c.BatchWait == 0 {
+		c.BatchWait = DefaultBatchWait
+	}
+	if c.Drain == 0 {
+		c.Drain = DefaultDrain
+	}
+	return c, nil
+}
+
+// Sink is one member of the group that appends outcomes.
+type Sink struct {
+	cfg     Config
+	store   Store
+	log     *slog.Logger
+	reg     prometheus.Registerer
+	opts    []kgo.Opt
+	metrics *metrics
+	lag     lag
+
+	consumer, producer *kgo.Client
+
+	// unready is why not all is well, for Ready; nil when it is.
+	unready atomic.Pointer[string]
+
+	// wish rings when the group wants to rebalance and we are in its way.
+	wish bell
+	// lost are partitions that were taken away since the loop last looked.
+	lost struct {
+		sync.Mutex
+		partitions []partition
+	}
+}
+
+type partition struct {
+	topic  string
+	number int32
+}
+
+// New returns a sink that appends to store. Nothing is connected yet. Options
+// go to its Kafka clients, last.
+func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*Sink, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, metrics: newMetrics(reg)}
+	s.lag = newLag(s.metrics.lag, cfg.Topics.Activities, cfg.Topics.Skipped)
+	s.notReady("not started")
+	return s, nil
+}
+
+// Ready returns nil when the sink is a member of its group and its last append
+// succeeded. A sink that is not ready loses nothing; it lags.
+func (s *Sink) Ready() error {
+	if why := s.unready.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
+}
+
+func (s *Sink) notReady(why string) { s.unready.Store(&why) }
+
+// Run consumes until ctx is done, then appends and commits what it has in
+// hand, for at most Config.Drain, leaves the group and returns nil. It returns
+// an error only when it cannot begin. Run is called once.
+func (s *Sink) Run(ctx context.Context) (err error) {
+	topics := []string{s.cfg.Topics.Activities, s.cfg.Topics.Skipped}
+	s.producer, err = kafka.NewProducer(s.cfg.Kafka, s.log, s.reg, s.opts...)
+	if err != nil {
+		return fmt.Errorf("sink: %w", err)
+	}
+	defer s.producer.Close()
+	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat([]kgo.Opt{
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { s.unready.Store(nil) }),
+		kgo.OnPartitionsRevoked(s.takenAway),
+		kgo.OnPartitionsLost(s.takenAway),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.wish.ring() }),
+	}, s.opts)...)
+	if err != nil {
+		return fmt.Errorf("sink: %w", err)
+	}
+	defer s.consumer.CloseAllowingRebalance()
+	defer s.notReady("stopped")
+	s.notReady("joining its consumer group")
+
+	work, end := outlive(ctx, s.cfg.Drain)
+	defer end()
+	for ctx.Err() == nil {
+		b := s.collect(ctx)
+		if err := s.settle(work, b); err != nil {
+			// Only the end of work stops it. What is in hand is not committed
+			// and will be read again.
+			s.log.WarnContext(work, "ended with rows in hand, which will be read again", "rows", len(b.rows), "err", err)
+			return nil
+		}
+		s.allowRebalance()
+	}
+	return nil
+}
+
+// outlive returns a context that is done when ctx has been for d, or by end,
+// which waits for the goroutine that sees to it.
+func outlive(ctx context.Context, d time.Duration) (work context.Context, end func()) {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+			sleep(work, d)
+			cancel()
+		case <-work.Done():
+		}
+	})
+	return work, func() { cancel(); wg.Wait() }
+}
+
+// collect polls one batch: it waits for a first record as long as it takes,
+// and then for more until the batch is full, old enough, or in the way of a
+// rebalance.
+func (s *Sink) collect(ctx context.Context) *batch {
+	b := newBatch()
+	s.poll(ctx, b)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.BatchWait)
+	defer cancel()
+	defer s.wish.answer(cancel)()
+	for b.records < s.cfg.BatchRows && ctx.Err() == nil {
+		s.poll(ctx, b)
+	}
+	return b
+}
+
+// poll adds what one poll returns to b.
+func (s *Sink) poll(ctx context.Context, b *batch) {
+	fetches := s.consumer.PollRecords(ctx, s.cfg.BatchRows-b.records)
+	for _, e := range fetches.Errors() {
+		session := (*kgo.ErrGroupSession)(nil)
+		switch {
+		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, kgo.ErrClientClosed):
+		case errors.As(e.Err, &session):
+			s.notReady("out of its consumer group")
+			s.log.WarnContext(ctx, "out of the consumer group, rejoining", "err", e.Err)
+		default:
+			s.log.WarnContext(ctx, "cannot fetch", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
+		}
+	}
+	s.lag.drop(s.takeLost())
+	s.lag.fetched(fetches)
+	for r := range fetches.RecordsAll() {
+		b.add(r)
+	}
+}
+
+// takenAway remembers that partitions are not ours any more. The client calls
+// it between polls only, when the loop allows it.
+func (s *Sink) takenAway(_ context.Context, _ *kgo.Client, away map[string][]int32) {
+	s.lost.Lock()
+	defer s.lost.Unlock()
+	for topic, numbers := range away {
+		for _, n := range numbers {
+			s.lost.partitions = append(s.lost.partitions, partition{topic, n})
+		}
+	}
+}
+
+func (s *Sink) takeLost() []partition {
+	s.lost.Lock()
+	defer s.lost.Unlock()
+	lost := s.lost.partitions
+	s.lost.partitions = nil
+	return lost
+}
+
+func (s *Sink) allowRebalance() {
+	s.wish.hush()
+	s.consumer.AllowRebalance()
+}
+
+// pause waits for d while rebalances may happen, then blocks them again and
+// puts out of hand what they took away.
+func (s *Sink) pause(ctx context.Context, d time.Duration, b *batch) {
+	s.allowRebalance()
+	sleep(ctx, d)
+	// A poll whose context is done returns no record. But it returns something,
+	// and so blocks rebalances, after the one that is under way.
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	s.consumer.PollRecords(done, 1)
+	lost := s.takeLost()
+	b.drop(lost)
+	s.lag.drop(lost)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// bell passes the group's wish to rebalance on to whatever the loop is doing.
+type bell struct {
+	mu   sync.Mutex
+	rung bool
+	act  func()
+}
+
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rung = true
+	if b.act != nil {
+		b.act()
+	}
+}
+
+// answer calls act, once or more, when the bell rings or if it has; until the
+// function that it returns is called.
+func (b *bell) answer(act func()) (stop func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.act = act
+	if b.rung {
+		act()
+	}
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.act = nil
+	}
+}
+
+// hush forgets that the bell rang: the wish is being granted. A ring that
+// comes late, for a wish that was granted, only makes one batch small.
+func (b *bell) hush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rung = false
+}
+
+// batch is what is in hand between a poll and its commit.
+type batch struct {
+	rows    []Outcome
+	sources []*kgo.Record // of the rows, one each
+	dead    []letter
+	records int                       // polled, of any fate
+	last    map[partition]*kgo.Record // the furthest of each partition: what to commit
+}
+
+// letter is a record that is to be a dead letter, and why.
+type letter struct {
+	record *kgo.Record
+	reason string
+}
+
+func newBatch() *batch { return &batch{last: make(map[partition]*kgo.Record)} }
+
+func (b *batch) add(r *kgo.Record) {
+	b.records++
+	b.last[partition{r.Topic, r.Partition}] = r // a partition's records come in order
+	o, dead := parse(r)
+	if dead != "" {
+		b.dead = append(b.dead, letter{r, dead})
+		return
+	}
+	b.rows, b.sources = append(b.rows, o), append(b.sources, r)
+}
+
+// drop puts out of hand what belongs to partitions that were taken away: their
+// new owner reads it from the last commit.
+func (b *batch) drop(lost []partition) {
+	if len(lost) == 0 {
+		return
+	}
+	gone := func(r *kgo.Record) bool {
+		return slices.Contains(lost, partition{r.Topic, r.Partition})
+	}
+	kept := 0
+	for i, r := range b.sources {
+		if !gone(r) {
+			b.rows[kept], b.sources[kept] = b.rows[i], r
+			kept++
+		}
+	}
+	clear(b.sources[kept:])
+	b.rows, b.sources = b.rows[:kept], b.sources[:kept]
+	b.dead = slices.DeleteFunc(b.dead, func(l letter) bool { return gone(l.record) })
+	maps.DeleteFunc(b.last, func(_ partition, r *kgo.Record) bool { return gone(r) })
+}
