@@ -148,6 +148,12 @@ func (s *Sealer) Stale(sealed []byte) bool {
 	return len(sealed) >= 5 && binary.BigEndian.Uint32(sealed[1:5]) != primary
 }
 
+// Primary is the id of the key that seals now.
+func (s *Sealer) Primary() uint32 {
+	_, primary := s.current()
+	return primary
+}
+
 // associated is what is bound to a seal. A tenant has no NUL in it, so no two
 // pairs give the same bytes.
 func associated(tenant schemas.Tenant, purpose Purpose) []byte {

@@ -1,0 +1,54 @@
+package connect
+
+import (
+	"context"
+	"time"
+
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// When a mapping begins to hold.
+//
+// The edge stamps each event with its arrival, and the processor judges it by
+// the mappings that were acknowledged before it looked. For a replay to judge
+// it the same way, a mapping must not claim an instant at which it was not yet
+// in Kafka: an event that arrived after such an instant may have been judged
+// without it, and a replay would credit it. So the mapping begins a little in
+// the future, is written, and is answered once that future has come:
+//
+//	request … at chosen (now + lead) … acknowledged … at … at + skew … answer
+//
+// An event that arrived before the request has an earlier arrival than at; one
+// that is sent after the answer a later one, even where the edge's clock is
+// behind ours by skew.
+const (
+	// lead is some ten times what an acknowledgement takes.
+	lead = 25 * time.Millisecond
+	// skew is what two machines kept by NTP differ by, generously.
+	skew = 10 * time.Millisecond
+)
+
+// instant is the moment from which a request's mappings hold. All mappings of
+// one request share it, so that a request waits once.
+type instant struct{ from time.Time }
+
+func newInstant(now time.Time) instant {
+	return instant{schemas.Truncate(now.Add(lead))}
+}
+
+// pass returns once the instant lies behind every clock of ours, or with ctx's
+// error.
+func (i instant) pass(ctx context.Context, now func() time.Time) error {
+	wait := i.from.Add(skew).Sub(now())
+	if wait <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

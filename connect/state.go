@@ -1,0 +1,212 @@
+package connect
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/worksights/halo-connector/connect/halopsa"
+	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// User is an entry of the tenant's WorkSights directory. A user may stand in it
+// several times, with an address each.
+type User struct {
+	ID    schemas.UserID `json:"user_id"`
+	Email string         `json:"email"`
+}
+
+// Agent is one of the tenant's agents as Halo listed it last.
+type Agent struct {
+	ID       schemas.AgentID `json:"id"`
+	Name     string          `json:"name"`
+	Email    string          `json:"email"`
+	Disabled bool            `json:"disabled,omitempty"`
+	API      bool            `json:"api,omitempty"` // a machine
+
+	// Missing agents are mapped and were not in the last list. A list that
+	// lacks somebody ends no mapping.
+	Missing bool `json:"missing,omitempty"`
+}
+
+// Credentials open a tenant's Halo.
+type Credentials struct {
+	TenantURL    string
+	ClientID     string
+	ClientSecret schemas.Secret
+	CABundle     []byte
+}
+
+// state is all that is known of a tenant. It is a value that is never changed:
+// an operation makes the next one, writes it, and then lets it be seen.
+type state struct {
+	tenant      schemas.Tenant
+	credentials *Credentials // nil: not connected
+	directory
+}
+
+// directory is the part of the state that outlives the credentials.
+type directory struct {
+	TenantURL   string    `json:"tenant_url,omitempty"`
+	ConnectedAt time.Time `json:"connected_at,omitzero"` // of the first connect since the last disconnect
+
+	WebhookID     string                 `json:"webhook_id,omitempty"`
+	Verifiers     []schemas.Verifier     `json:"verifiers,omitempty"`
+	Notifications map[int64]schemas.Kind `json:"notifications,omitempty"`
+	// Untidy says that webhooks of ours other than WebhookID may be left in
+	// Halo, and Replaced names those that are known: they are set with the new
+	// WebhookID and cleared once all are gone.
+	Untidy   bool     `json:"untidy,omitempty"`
+	Replaced []string `json:"replaced,omitempty"`
+
+	Agents   []Agent   `json:"agents,omitempty"`
+	ListedAt time.Time `json:"listed_at,omitzero"` // when Halo gave them
+	// Users is nil until a directory was given. An empty one is a directory
+	// too: it has nobody in it.
+	Users []User `json:"users"`
+	// Hand is what was mapped by hand; "" is unmapped by hand.
+	Hand map[schemas.AgentID]schemas.UserID `json:"hand,omitempty"`
+
+	Findings findings `json:"findings,omitzero"`
+}
+
+func (s state) connected() bool { return s.credentials != nil }
+
+// known says whether the tenant ever had a connection.
+func (s state) known() bool { return s.TenantURL != "" }
+
+// user says whether the directory has the user.
+func (s state) user(id schemas.UserID) bool {
+	return slices.ContainsFunc(s.Users, func(u User) bool { return u.ID == id })
+}
+
+// agent finds an agent by its id.
+func (s state) agent(id schemas.AgentID) (Agent, bool) {
+	i := slices.IndexFunc(s.Agents, func(a Agent) bool { return a.ID == id })
+	if i < 0 {
+		return Agent{}, false
+	}
+	return s.Agents[i], true
+}
+
+// withHand returns the state with one agent mapped by hand.
+func (s state) withHand(agent schemas.AgentID, user schemas.UserID) state {
+	hand := maps.Clone(s.Hand)
+	if hand == nil {
+		hand = make(map[schemas.AgentID]schemas.UserID)
+	}
+	hand[agent] = user
+	s.Hand = hand
+	return s
+}
+
+// connection is what the edge may know of it.
+func (s state) connection() schemas.Connection {
+	return schemas.Connection{
+		ID:            schemas.ConnectionIDOf(s.tenant),
+		Tenant:        s.tenant,
+		WebhookID:     s.WebhookID,
+		Verifiers:     s.Verifiers,
+		Notifications: s.Notifications,
+	}
+}
+
+// merged are the agents of a new list, and of the old one those that are mapped
+// and not in it.
+func merged(old []Agent, listed []halopsa.Agent, mapped func(schemas.AgentID) bool) []Agent {
+	agents := make([]Agent, 0, len(listed))
+	seen := make(map[schemas.AgentID]bool, len(listed))
+	for _, a := range listed {
+		if !a.ID.Person() || seen[a.ID] {
+			continue
+		}
+		seen[a.ID] = true
+		agents = append(agents, Agent{ID: a.ID, Name: a.Name, Email: a.Email, Disabled: a.Disabled, API: a.API})
+	}
+	for _, a := range old {
+		if !seen[a.ID] && mapped(a.ID) {
+			a.Missing = true
+			agents = append(agents, a)
+		}
+	}
+	slices.SortFunc(agents, func(a, b Agent) int { return int(int64(a.ID) - int64(b.ID)) })
+	return agents
+}
+
+// record is a vault record: two sealed parts, so that one can be destroyed
+// while the other stays. Nothing else of the state is in it.
+type record struct {
+	Tenant      schemas.Tenant `json:"tenant"`
+	Credentials []byte         `json:"credentials,omitempty"`
+	Directory   []byte         `json:"directory"`
+}
+
+// clear is Credentials without the redaction: it is written inside a seal only.
+type clearCredentials struct {
+	TenantURL    string `json:"tenant_url"`
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+	CABundle     []byte `json:"ca_bundle,omitempty"`
+}
+
+// seal makes the vault record of a state.
+func (s state) seal(sealer *vault.Sealer) ([]byte, error) {
+	r := record{Tenant: s.tenant}
+	text, err := json.Marshal(s.directory)
+	if err != nil {
+		return nil, fmt.Errorf("vault record of tenant %s: %w", s.tenant, err)
+	}
+	if r.Directory, err = sealer.Seal(s.tenant, vault.Directory, text); err != nil {
+		return nil, err
+	}
+	if c := s.credentials; c != nil {
+		text, err := json.Marshal(clearCredentials{c.TenantURL, c.ClientID, c.ClientSecret.Reveal(), c.CABundle})
+		if err != nil {
+			return nil, fmt.Errorf("vault record of tenant %s: %w", s.tenant, err)
+		}
+		if r.Credentials, err = sealer.Seal(s.tenant, vault.Credentials, text); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(r)
+}
+
+// parseRecord reads a vault record without opening it. Errors wrap
+// [schemas.ErrMalformed].
+func parseRecord(value []byte) (record, error) {
+	var r record
+	if err := json.Unmarshal(value, &r); err != nil {
+		return record{}, fmt.Errorf("%w: vault record", schemas.ErrMalformed)
+	}
+	if _, err := schemas.ParseTenant(string(r.Tenant)); err != nil {
+		return record{}, fmt.Errorf("%w: vault record without tenant", schemas.ErrMalformed)
+	}
+	return r, nil
+}
+
+// open makes the state of a vault record. stale says that it was sealed with an
+// older key. Errors wrap [vault.ErrSealed] or [schemas.ErrMalformed].
+func (r record) open(sealer *vault.Sealer) (s state, stale bool, err error) {
+	s.tenant = r.Tenant
+	text, err := sealer.Open(r.Tenant, vault.Directory, r.Directory)
+	if err != nil {
+		return state{}, false, err
+	}
+	if json.Unmarshal(text, &s.directory) != nil {
+		return state{}, false, fmt.Errorf("%w: sealed directory", schemas.ErrMalformed)
+	}
+	if len(r.Credentials) > 0 {
+		if text, err = sealer.Open(r.Tenant, vault.Credentials, r.Credentials); err != nil {
+			return state{}, false, err
+		}
+		var c clearCredentials
+		if json.Unmarshal(text, &c) != nil {
+			return state{}, false, fmt.Errorf("%w: sealed credentials", schemas.ErrMalformed)
+		}
+		s.credentials = &Credentials{c.TenantURL, c.ClientID, schemas.Secret(c.ClientSecret), c.CABundle}
+	}
+	return s, sealer.Stale(r.Directory) || sealer.Stale(r.Credentials), nil
+}
