@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+const (
+	groupTenant  = "tenant"
+	groupEngines = "engines"
+)
+
+var errUsage = errors.New("usage")
+
+// streams is what a command reads and writes, and the flags that all share.
+type streams struct {
+	in      io.Reader
+	out     io.Writer
+	err     io.Writer
+	environ []string
+	prompt  func(label string) (schemas.Secret, error)
+
+	json   bool
+	tenant string
+}
+
+func newStreams() *streams {
+	return &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), prompt: promptSecret}
+}
+
+// promptSecret asks for a secret without echoing it.
+func promptSecret(label string) (schemas.Secret, error) {
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return "", fmt.Errorf("%w: %s: no terminal to ask on; give a file", errUsage, label)
+	}
+	fmt.Fprintf(os.Stderr, "%s: ", label)
+	b, err := term.ReadPassword(fd)
+	fmt.Fprintln(os.Stderr)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", label, err)
+	}
+	return schemas.Secret(strings.TrimSpace(string(b))), nil
+}
+
+// secret reads a secret from the first line of file, from standard input where
+// file is "-", or from a prompt where it is empty.
+func (s *streams) secret(label, file string) (schemas.Secret, error) {
+	var r io.Reader
+	switch file {
+	case "":
+		return s.prompt(label)
+	case "-":
+		r = s.in
+	default:
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", label, err)
+		}
+		defer f.Close()
+		r = f
+	}
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("%s: %w", label, err)
+	}
+	if line = strings.TrimSpace(line); line == "" {
+		return "", fmt.Errorf("%s: the file is empty", label)
+	}
+	return schemas.Secret(line), nil
+}
+
+// client speaks to the control API as the environment says.
+func (s *streams) client() (*control.Client, error) {
+	cfg, err := config.Load[config.Client](s.environ)
+	if err != nil {
+		return nil, err
+	}
+	token := cfg.Token
+	if token == "" {
+		if token, err = s.secret("API token", cfg.TokenFile); err != nil {
+			return nil, fmt.Errorf("%w (set HALOCTL_TOKEN_FILE)", err)
+		}
+	}
+	if s.tenant == "" {
+		s.tenant = cfg.Tenant
+	}
+	return control.New(cfg.URL, token), nil
+}
+
+// tenantClient is client for commands that concern one tenant.
+func (s *streams) tenantClient() (*control.Client, schemas.Tenant, error) {
+	c, err := s.client()
+	if err != nil {
+		return nil, "", err
+	}
+	if s.tenant == "" {
+		return nil, "", fmt.Errorf("%w: which tenant? give --tenant or set HALOCTL_TENANT", errUsage)
+	}
+	t, err := schemas.ParseTenant(s.tenant)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w: --tenant: %w", errUsage, err)
+	}
+	return c, t, nil
+}
+
+// show prints raw as it came where --json was given, else what table writes.
+func (s *streams) show(raw json.RawMessage, table func(w io.Writer)) error {
+	if s.json {
+		_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(raw)))
+		return err
+	}
+	tw := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	table(tw)
+	return tw.Flush()
+}
+
+// exactly is cobra.ExactArgs whose error is one of usage.
+func exactly(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("%w: %s", errUsage, cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// withEnvironment adds the variables of T to a command's help.
+func withEnvironment[T any](about string) string {
+	var b strings.Builder
+	b.WriteString(about + "\n\nEnvironment (name, default, meaning):\n")
+	_ = config.Usage[T](&b) // a strings.Builder takes everything
+	return b.String()
+}
+
+func rootHelp() string {
+	return withEnvironment[config.Client]("haloctl operates the WorkSights HaloPSA connector.") +
+		"\nExit status: 0 done, 1 failed here, 2 wrong usage, 3 refused by the control API, 4 not available (try again)."
+}

@@ -1,0 +1,199 @@
+// Package config is the environment of every program: each variable is named,
+// described, defaulted and checked here, and nowhere else.
+//
+// It promises that a program which started was configured whole: all of the
+// environment is read and checked before anything is dialled, and everything
+// that is wrong is said at once. What --help prints and what the README's
+// table says are made from the same tags that are parsed.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// Log says what the log looks like.
+type Log struct {
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info" desc:"debug, info, warn or error"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"text" desc:"text (for people) or json"`
+}
+
+func (c Log) check() (errs []error) {
+	if !oneOf(c.LogLevel, "debug", "info", "warn", "error") {
+		errs = append(errs, fmt.Errorf("LOG_LEVEL: want debug, info, warn or error, not %q", c.LogLevel))
+	}
+	if !oneOf(c.LogFormat, "text", "json") {
+		errs = append(errs, fmt.Errorf("LOG_FORMAT: want text or json, not %q", c.LogFormat))
+	}
+	return errs
+}
+
+// Kafka says how to reach the brokers, and under which names our topics are.
+type Kafka struct {
+	KafkaBrokers       []string       `env:"KAFKA_BROKERS" envDefault:"127.0.0.1:9092" desc:"host:port of one or more brokers, separated by commas"`
+	KafkaTLS           bool           `env:"KAFKA_TLS" envDefault:"false" desc:"speak TLS to the brokers, checked against the system's roots"`
+	KafkaSASLMechanism string         `env:"KAFKA_SASL_MECHANISM" desc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none"`
+	KafkaSASLUser      string         `env:"KAFKA_SASL_USER" desc:"user for the mechanism"`
+	KafkaSASLPassword  schemas.Secret `env:"KAFKA_SASL_PASSWORD" desc:"password for the mechanism"`
+	TopicPrefix        string         `env:"TOPIC_PREFIX" envDefault:"halo." desc:"begins the names of all topics"`
+}
+
+// Client is the configuration of a stage's Kafka clients.
+func (c Kafka) Client(stage string) kafka.Config {
+	return kafka.Config{
+		Brokers:       c.KafkaBrokers,
+		TLS:           c.KafkaTLS,
+		SASLMechanism: c.KafkaSASLMechanism,
+		SASLUser:      c.KafkaSASLUser,
+		SASLPassword:  c.KafkaSASLPassword,
+		ClientID:      stage,
+	}
+}
+
+// Topics are the names of our topics.
+func (c Kafka) Topics() schemas.Topics { return schemas.NewTopics(c.TopicPrefix) }
+
+func (c Kafka) check() (errs []error) {
+	if err := c.Client("").Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("KAFKA_*: %w", err))
+	}
+	return append(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix)...)
+}
+
+// Edge is what is particular to the ingest edge.
+type Edge struct {
+	MaxBodyBytes int64 `env:"MAX_BODY_BYTES" envDefault:"2097152" desc:"largest body of a delivery, before and after gunzip, in bytes"`
+	RateLimit    int   `env:"RATE_LIMIT" envDefault:"200" desc:"deliveries a second on one connection, bursts of twice that; 0: no limit"`
+}
+
+func (c Edge) check() (errs []error) {
+	if c.MaxBodyBytes < 1024 || c.MaxBodyBytes > 64<<20 {
+		errs = append(errs, fmt.Errorf("MAX_BODY_BYTES: want 1024 to 67108864, not %d", c.MaxBodyBytes))
+	}
+	if c.RateLimit < 0 {
+		errs = append(errs, fmt.Errorf("RATE_LIMIT: want 0 or more, not %d", c.RateLimit))
+	}
+	return errs
+}
+
+// Weights are the weights of the four kinds.
+type Weights struct {
+	WeightTicketLogged   float32 `env:"WEIGHT_TICKET_LOGGED" envDefault:"1" desc:"weight of a ticket logged; 0 < w <= 1"`
+	WeightStatusChanged  float32 `env:"WEIGHT_STATUS_CHANGED" envDefault:"1" desc:"weight of a status change; 0 < w <= 1"`
+	WeightUpdatedByAgent float32 `env:"WEIGHT_UPDATED_BY_AGENT" envDefault:"1" desc:"weight of an update by an agent; 0 < w <= 1"`
+	WeightUpdatedByUser  float32 `env:"WEIGHT_UPDATED_BY_USER" envDefault:"0.25" desc:"weight of an update by an end user; below the other three"`
+}
+
+// Batch is how the sink gathers rows.
+type Batch struct {
+	BatchRows int           `env:"BATCH_ROWS" envDefault:"50000" desc:"most rows in one insert"`
+	BatchWait time.Duration `env:"BATCH_WAIT" envDefault:"500ms" desc:"longest that a row waits for others"`
+}
+
+func (c Batch) check() (errs []error) {
+	if c.BatchRows < 1 || c.BatchRows > 1_000_000 {
+		errs = append(errs, fmt.Errorf("BATCH_ROWS: want 1 to 1000000, not %d", c.BatchRows))
+	}
+	if c.BatchWait < time.Millisecond || c.BatchWait > time.Minute {
+		errs = append(errs, fmt.Errorf("BATCH_WAIT: want 1ms to 1m, not %v", c.BatchWait))
+	}
+	return errs
+}
+
+// ClickHouse says how to reach the database.
+type ClickHouse struct {
+	ClickHouseDSN DSN `env:"CLICKHOUSE_DSN" envDefault:"http://127.0.0.1:8123/worksights" desc:"clickhouse://user:password@host:9000/worksights or http(s)://…:8123/worksights"`
+}
+
+func (c ClickHouse) check() []error {
+	u, err := url.Parse(c.ClickHouseDSN.Reveal())
+	switch {
+	case err != nil:
+		return []error{errors.New("CLICKHOUSE_DSN: not a URL")} // url.Parse quotes its input, password and all
+	case !oneOf(u.Scheme, "clickhouse", "tcp", "http", "https"):
+		return []error{fmt.Errorf("CLICKHOUSE_DSN: want clickhouse://, http:// or https://, not %q", u.Scheme)}
+	case u.Host == "" || strings.Trim(u.Path, "/") == "":
+		return []error{errors.New("CLICKHOUSE_DSN: host or database is missing")}
+	}
+	return nil
+}
+
+// Retention is how long ClickHouse keeps rows.
+type Retention struct {
+	RetentionMonths int `env:"RETENTION_MONTHS" envDefault:"25" desc:"months after which rows are removed from ClickHouse"`
+}
+
+func (c Retention) check() []error {
+	if c.RetentionMonths < 1 || c.RetentionMonths > 1200 {
+		return []error{fmt.Errorf("RETENTION_MONTHS: want 1 to 1200, not %d", c.RetentionMonths)}
+	}
+	return nil
+}
+
+// Halo is how the control plane treats customers' Halo instances.
+type Halo struct {
+	HaloAllowNets  []netip.Prefix `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback; only there may a tenant URL be http://"`
+	HealthInterval time.Duration  `env:"HEALTH_INTERVAL" envDefault:"5m" desc:"how often each connection's health is checked"`
+}
+
+func (c Halo) check() []error {
+	if c.HealthInterval < time.Second {
+		return []error{fmt.Errorf("HEALTH_INTERVAL: want 1s or more, not %v", c.HealthInterval)}
+	}
+	return nil
+}
+
+// DSN is a URL whose password is not printed.
+type DSN string
+
+// Reveal returns the URL with its password.
+func (d DSN) Reveal() string { return string(d) }
+
+// String is the URL with its password, in whichever place, replaced.
+func (d DSN) String() string {
+	u, err := url.Parse(string(d))
+	if err != nil {
+		return "[redacted]"
+	}
+	if q := u.Query(); q.Has("password") {
+		q.Set("password", "xxxxx")
+		u.RawQuery = q.Encode()
+	}
+	return u.Redacted()
+}
+
+func checkPrefix(name, prefix string) []error {
+	for _, c := range prefix {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return []error{fmt.Errorf("%s: a topic's name holds letters, digits, '.', '_' and '-' only", name)}
+		}
+	}
+	if len(prefix) > 200 {
+		return []error{fmt.Errorf("%s: longer than 200 characters", name)}
+	}
+	return nil
+}
+
+func checkAddr(name, addr string) []error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return []error{fmt.Errorf("%s: want host:port or :port, not %q", name, addr)}
+	}
+	return nil
+}
+
+func oneOf(s string, set ...string) bool {
+	for _, v := range set {
+		if s == v {
+			return true
+		}
+	}
+	return false
+}

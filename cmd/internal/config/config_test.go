@@ -1,0 +1,87 @@
+package config
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestDefaultsAreUsable(t *testing.T) {
+	for name, load := range map[string]func() error{
+		"ingest":    func() error { _, err := Load[Ingest](nil); return err },
+		"processor": func() error { _, err := Load[Processor](nil); return err },
+		"sink":      func() error { _, err := Load[Sink](nil); return err },
+		"local":     func() error { _, err := Load[Local](nil); return err },
+		"topics":    func() error { _, err := Load[Topics](nil); return err },
+		"migrate":   func() error { _, err := Load[Migrate](nil); return err },
+		"client":    func() error { _, err := Load[Client](nil); return err },
+		"connect": func() error {
+			_, err := Load[Connect]([]string{"KEYSET_FILE=k", "API_TOKENS_FILE=t"})
+			return err
+		},
+	} {
+		if err := load(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAllThatIsWrongIsSaidAtOnceAndBySayingWhatIsWanted(t *testing.T) {
+	_, err := Load[Connect]([]string{
+		"LISTEN_ADDR=8081", "PUBLIC_INGEST_URL=ftp://x", "HEALTH_INTERVAL=10ms", "KAFKA_BROKERS=nowhere",
+		"CLICKHOUSE_DSN=mysql://u:hunter2@h/db", "TOPIC_PREFIX=a b", "LOG_LEVEL=loud", "LOG_FORMAT=xml",
+	})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, name := range []string{"LISTEN_ADDR", "PUBLIC_INGEST_URL", "HEALTH_INTERVAL", "KAFKA_", "CLICKHOUSE_DSN", "TOPIC_PREFIX", "LOG_LEVEL", "LOG_FORMAT", "KEYSET_FILE", "API_TOKENS_FILE"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not named in: %v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), "hunter2") {
+		t.Error("the password is in the error")
+	}
+}
+
+func TestWhatDoesNotParseIsNamedByItsVariableAndNotQuoted(t *testing.T) {
+	_, err := Load[Sink]([]string{"BATCH_ROWS=hunter2", "BATCH_WAIT=hunter2"})
+	if err == nil || !strings.Contains(err.Error(), "BATCH_ROWS: not a whole number") || !strings.Contains(err.Error(), "BATCH_WAIT: not a duration") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestWeightsThatWouldTurnTheSignalAroundAreRefused(t *testing.T) {
+	for _, bad := range []string{"WEIGHT_UPDATED_BY_USER=1", "WEIGHT_TICKET_LOGGED=0.25", "WEIGHT_STATUS_CHANGED=0", "WEIGHT_UPDATED_BY_AGENT=1.5", "WEIGHT_UPDATED_BY_USER=-1", "WEIGHT_UPDATED_BY_USER=NaN"} {
+		if _, err := Load[Processor]([]string{bad}); err == nil {
+			t.Errorf("%s was accepted", bad)
+		}
+	}
+}
+
+func TestPrintedConfigurationHoldsNoSecret(t *testing.T) {
+	for _, dsn := range []string{"clickhouse://u:hunter2@h:9000/worksights", "http://h:8123/worksights?username=u&password=hunter2"} {
+		cfg, err := Load[Sink]([]string{"CLICKHOUSE_DSN=" + dsn, "KAFKA_SASL_MECHANISM=PLAIN", "KAFKA_SASL_USER=u", "KAFKA_SASL_PASSWORD=hunter2", "KAFKA_BROKERS=a:1,b:2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := Print(&out, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "hunter2") || !strings.Contains(out.String(), "KAFKA_SASL_PASSWORD=[redacted]\n") || !strings.Contains(out.String(), "KAFKA_BROKERS=a:1,b:2\n") {
+			t.Errorf("printed:\n%s", out.String())
+		}
+	}
+}
+
+func TestAReplayWritesElsewhere(t *testing.T) {
+	cfg, err := Load[Processor]([]string{"TOPIC_PREFIX=halo."})
+	if err != nil || cfg.Output() != "halo." {
+		t.Errorf("default output %q, %v", cfg.Output(), err)
+	}
+	cfg, err = Load[Processor]([]string{"OUTPUT_PREFIX=again."})
+	if err != nil || cfg.Output() != "again." || cfg.Topics().Events != "halo.events" {
+		t.Errorf("output %q from %q, %v", cfg.Output(), cfg.Topics().Events, err)
+	}
+}

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Checked is a configuration that can say what is wrong with it.
+type Checked interface{ Validate() error }
+
+// Load reads the configuration from environ and checks it whole. The error
+// names each variable at fault and says what it wants.
+func Load[T Checked](environ []string) (T, error) {
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
+	if err != nil {
+		return cfg, explained[T](err)
+	}
+	return cfg, cfg.Validate()
+}
+
+// explained replaces the parser's errors, which name Go's fields and quote the
+// value, by ones that name the variable and what it wants.
+func explained[T any](err error) error {
+	agg, ok := err.(env.AggregateError)
+	if !ok {
+		return err
+	}
+	var errs []error
+	vars := Describe[T]()
+	for _, e := range agg.Errors {
+		p, ok := e.(env.ParseError)
+		if !ok {
+			errs = append(errs, e)
+			continue
+		}
+		for _, v := range vars {
+			if v.field == p.Name {
+				errs = append(errs, fmt.Errorf("%s: not a %s (%s)", v.Name, typeWord(v.typ), v.Description))
+			}
+		}
+	}
+	return joined(errs)
+}
+
+func typeWord(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "truth value: true or false"
+	case reflect.Int64:
+		if t.Name() == "Duration" {
+			return "duration such as 500ms or 5m"
+		}
+		return "whole number"
+	case reflect.Int, reflect.Int16, reflect.Int32:
+		return "whole number"
+	case reflect.Float32, reflect.Float64:
+		return "number"
+	}
+	return "valid value"
+}
+
+// Variable is one variable of an environment.
+type Variable struct {
+	Name, Default, Description string
+
+	field string
+	typ   reflect.Type
+	index []int
+}
+
+// Describe lists the variables of T, in the order in which they are declared.
+func Describe[T any]() []Variable { return describe(reflect.TypeFor[T](), nil) }
+
+func describe(t reflect.Type, at []int) []Variable {
+	var vars []Variable
+	for i := range t.NumField() {
+		f := t.Field(i)
+		index := append(append([]int(nil), at...), i)
+		if f.Anonymous {
+			vars = append(vars, describe(f.Type, index)...)
+			continue
+		}
+		vars = append(vars, Variable{
+			Name:        f.Tag.Get("env"),
+			Default:     f.Tag.Get("envDefault"),
+			Description: f.Tag.Get("desc"),
+			field:       f.Name,
+			typ:         f.Type,
+			index:       index,
+		})
+	}
+	return vars
+}
+
+// Print writes the configuration in force as NAME=value lines, secrets
+// redacted.
+func Print[T any](w io.Writer, cfg T) error {
+	for _, v := range Describe[T]() {
+		value := reflect.ValueOf(cfg).FieldByIndex(v.index)
+		text := fmt.Sprint(value.Interface())
+		if value.Kind() == reflect.Slice {
+			parts := make([]string, value.Len())
+			for i := range parts {
+				parts[i] = fmt.Sprint(value.Index(i).Interface())
+			}
+			text = strings.Join(parts, ",")
+		}
+		if _, err := fmt.Fprintf(w, "%s=%s\n", v.Name, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Usage writes the variables of T for people.
+func Usage[T any](w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, v := range Describe[T]() {
+		def := v.Default
+		if def == "" {
+			def = "-"
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, def, v.Description)
+	}
+	return tw.Flush()
+}

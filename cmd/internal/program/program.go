@@ -1,0 +1,113 @@
+// Package program is the way from a command line to a running stage, the same
+// for every program: flags, environment, checks, then the daemon.
+//
+// It promises that nothing is dialled or written before the whole environment
+// was found good, and that the exit status tells a supervisor whom to call:
+// 0 after a clean stop, 1 when the stage failed, 2 when it was started wrongly
+// and starting it again will not help.
+package program
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/internal/daemon"
+)
+
+// The exit statuses.
+const (
+	OK     = 0
+	Failed = 1
+	Usage  = 2
+)
+
+// Program is one of our programs, configured by T.
+type Program[T config.Checked] struct {
+	Name  string
+	About string // one paragraph for --help
+
+	// Flags adds flags of the program's own; nil for none.
+	Flags func(*flag.FlagSet)
+	// Daemon picks the daemon's part of the configuration.
+	Daemon func(T) daemon.Config
+	// Build makes the components. They are started in order and stopped in
+	// the reverse order.
+	Build func(ctx context.Context, cfg T, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error)
+}
+
+// Main runs the program until a signal ends it and returns its exit status.
+func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	check := flags.Bool("check", false, "check the environment and exit")
+	show := flags.Bool("print-config", false, "print the configuration in force, secrets redacted, and exit")
+	version := flags.Bool("version", false, "print the version and exit")
+	if p.Flags != nil {
+		p.Flags(flags)
+	}
+	flags.Usage = func() { p.usage(flags) }
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return OK
+	case err != nil:
+		return Usage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "%s: takes no arguments, only flags and the environment; see --help\n", p.Name)
+		return Usage
+	}
+	if *version {
+		fmt.Fprintln(stdout, p.Name, buildVersion())
+		return OK
+	}
+	cfg, err := config.Load[T](environ)
+	if *show {
+		if err := config.Print(stdout, cfg); err != nil {
+			return Failed
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: the environment is not usable:\n%v\n", p.Name, err)
+		return Usage
+	}
+	if *show || *check {
+		return OK
+	}
+	err = daemon.Run(ctx, p.Daemon(cfg), func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+		return p.Build(ctx, cfg, log, reg)
+	})
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return Failed
+	}
+	return OK
+}
+
+func (p Program[T]) usage(flags *flag.FlagSet) {
+	w := flags.Output()
+	fmt.Fprintf(w, "%s: %s\n\nFlags:\n", p.Name, p.About)
+	flags.PrintDefaults()
+	fmt.Fprintf(w, "\nEnvironment (name, default, meaning):\n")
+	_ = config.Usage[T](w) // what cannot be printed cannot be complained about either
+}
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			version += " " + s.Value[:12]
+		}
+	}
+	return version + " " + info.GoVersion
+}

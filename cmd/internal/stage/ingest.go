@@ -1,0 +1,45 @@
+package stage
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/ingest"
+	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/table"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// Ingest assembles the edge: the producer, the table of connections, the HTTP
+// endpoint.
+func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	client, topics := cfg.Client("ingest"), cfg.Topics()
+	producer, err := kafka.NewProducer(client, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(client, topics.Connections, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg, table.Options[schemas.Connection]{})
+	edge, err := ingest.New(ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit},
+		connections, ingest.NewKafkaLog(producer, topics.Events), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := listen(ctx, cfg.ListenAddr)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("webhooks are served", "addr", ln.Addr().String())
+	return []daemon.Component{
+		closing("ingest producer", producer),
+		{Name: "connections table", Run: connections.Run, Ready: connections.Ready},
+		{Name: "ingest", Run: func(ctx context.Context) error { return edge.Run(ctx, ln) }, Ready: edge.Ready},
+	}, nil
+}

@@ -1,0 +1,47 @@
+package stage
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/table"
+	"github.com/worksights/halo-connector/processor"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// Processor assembles the processor: its producer, the table of mappings, and
+// the group member that reads events.
+func Processor(_ context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	client, topics := cfg.Client("processor"), cfg.Topics()
+	producer, err := kafka.NewProducer(client, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := kafka.NewReader(client, topics.Mappings, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg, table.Options[schemas.Mapping]{})
+	p, err := processor.New(processor.Config{
+		Input:   topics.Events,
+		Output:  schemas.NewTopics(cfg.Output()),
+		Weights: cfg.Processor(),
+	}, consumer, producer, mappings, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	return []daemon.Component{
+		closing("processor producer", producer),
+		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
+		{Name: "processor", Run: p.Run},
+	}, nil
+}

@@ -1,0 +1,39 @@
+package stage
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/internal/clickhouse"
+	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/sink"
+)
+
+// Sink assembles the sink: the database, and the group member that reads
+// outcomes.
+func Sink(_ context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	conn, err := clickhouse.Open(cfg.ClickHouseDSN.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	s, err := sink.New(sink.Config{
+		Kafka:     cfg.Client("sink"),
+		Topics:    cfg.Topics(),
+		Group:     cfg.KafkaGroup,
+		BatchRows: cfg.BatchRows,
+		BatchWait: cfg.BatchWait,
+	}, sink.NewClickHouse(conn), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	return []daemon.Component{
+		{Name: "sink database", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			return conn.Close()
+		}},
+		{Name: "sink", Run: s.Run, Ready: s.Ready},
+	}, nil
+}

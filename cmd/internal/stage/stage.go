@@ -1,0 +1,40 @@
+// Package stage assembles each stage from its configuration: clients, tables,
+// listeners, in the order in which they are started and, reversed, stopped.
+//
+// The programs of one stage and the local mode call the same functions, so
+// that what runs on one machine is what runs on fifty.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/daemon"
+)
+
+// closing is a component that does nothing but close a client once everything
+// that was started after it has stopped.
+func closing(name string, cl *kgo.Client) daemon.Component {
+	return daemon.Component{
+		Name: name,
+		Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			cl.Close()
+			return nil
+		},
+	}
+}
+
+// listen opens a stage's listener. It is opened while the stage is assembled,
+// so that a port which is taken is said at once and not after a start.
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("LISTEN_ADDR: %w", err)
+	}
+	return ln, nil
+}
