@@ -1,0 +1,72 @@
+# Everything a newcomer, an operator or CI does begins here: make help.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+# Tests run the real Kafka client in virtual time; the tag gives it locks that
+# a testing/synctest bubble can see.
+TAGS     := synctests
+PROGRAMS := ingest processor sink connect local haloctl
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+BENCH    ?= .
+
+# Pinned, and run from the module cache: a linter's hundred dependencies do not
+# belong into go.mod.
+LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: engine ## build the programs into bin/ and fetch the pinned ClickHouse library once
+	$(GO) build -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+
+.PHONY: engine
+engine: ## fetch the pinned ClickHouse library into the user's cache, once
+	@./scripts/fetch-libchdb.sh
+
+.PHONY: run
+run: build ## run everything on this machine, with a simulated HaloPSA; stays up
+	SIMULATE=$${SIMULATE:-1} bin/local
+
+.PHONY: demo
+demo: build ## the whole story in a minute: connect, deliveries, timeline, balance
+	bin/local --demo
+
+.PHONY: test
+test: engine ## all tests that need no server of the user's
+	$(GO) test -tags $(TAGS) -timeout 10m ./...
+
+.PHONY: race
+race: engine ## the same under the race detector, without the long process tests
+	$(GO) test -tags $(TAGS) -race -short -timeout 20m ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	$(LINT) fmt
+
+.PHONY: lint
+lint: ## format, vet and lint checks; changes nothing
+	$(LINT) run
+
+.PHONY: check
+check: lint test ## format, vet, lint, test
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for FUZZTIME (30s) each
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; $(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+.PHONY: bench
+bench: engine ## the figures of the README, on this machine
+	$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -timeout 60m ./...
+
+.PHONY: clean
+clean: ## remove what was built; the data of make run stays in ./var
+	rm -rf bin dist
