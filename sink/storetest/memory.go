@@ -27,7 +27,12 @@ type key struct {
 	id     schemas.ID
 }
 
-var _ sink.Store = (*Memory)(nil)
+func keyOf(o sink.Outcome) key { return key{o.Tenant, o.EventTime.UnixMilli(), o.ID} }
+
+var (
+	_ sink.Store = (*Memory)(nil)
+	_ Reader     = (*Memory)(nil)
+)
 
 // Append keeps rows. It never fails unless ctx is done.
 func (m *Memory) Append(ctx context.Context, rows []sink.Outcome) error {
@@ -41,7 +46,7 @@ func (m *Memory) Append(ctx context.Context, rows []sink.Outcome) error {
 	}
 	m.appended += len(rows)
 	for _, o := range rows {
-		k := key{o.Tenant, o.EventTime.UnixMilli(), o.ID}
+		k := keyOf(o)
 		if there, ok := m.rows[k]; !ok || o.Version() > there.Version() {
 			m.rows[k] = o
 		}
