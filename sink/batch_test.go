@@ -1,0 +1,119 @@
+//go:build synctests
+
+package sink_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/worksights/halo-connector/sink"
+)
+
+func TestABatchIsAppendedWhenItIsFull(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		full := 0
+		w.produce(0, 5000)
+		w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			if len(rows) > 300 {
+				t.Errorf("a batch of %d rows, want 300 at most", len(rows))
+			}
+			if len(rows) == 300 {
+				full++
+			}
+			keep(rows)
+			return nil
+		}, func(c *sink.Config) { c.BatchRows, c.BatchWait = 300, time.Hour })
+		time.Sleep(after)
+		if n := w.memory.Appended(); full < 16 || n != 300*full {
+			t.Errorf("%d full batches and %d rows within a minute, want 16 batches: a full batch waited", full, n)
+		}
+		time.Sleep(time.Hour)
+		w.settled()
+	})
+}
+
+func TestALoneRowWaitsForCompanyNoLongerThanToldTo(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var at []time.Time
+		w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			at = append(at, time.Now())
+			keep(rows)
+			return nil
+		})
+		time.Sleep(after)
+		for n := range 20 {
+			began := time.Now()
+			w.produce(n, n+1)
+			time.Sleep(after)
+			if len(at) != n+1 {
+				t.Fatalf("%d appends after %d rows", len(at), n+1)
+			}
+			if d := at[n].Sub(began); d < sink.DefaultBatchWait || d > sink.DefaultBatchWait+50*time.Millisecond {
+				t.Errorf("a lone row was appended after %v, want %v", d, sink.DefaultBatchWait)
+			}
+		}
+		w.settled()
+	})
+}
+
+func TestShutdownAppendsAndCommitsWhatIsInHand(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		p := w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			time.Sleep(5 * time.Second)
+			keep(rows)
+			return nil
+		})
+		time.Sleep(after)
+		w.produce(0, 100)
+		time.Sleep(2 * time.Second) // the append is under way
+		began := time.Now()
+		if n := w.memory.Appended(); n != 0 {
+			t.Fatalf("%d rows appended: this proves nothing", n)
+		}
+		if err := p.stop(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("shut down after %v, want as soon as the append is done", d)
+		}
+		w.settled()
+		if g := w.GroupInfo(sink.DefaultGroup); len(g.Members) != 0 {
+			t.Error("still a member of the group: the others wait for its session to end")
+		}
+		if p.Ready() == nil {
+			t.Error("ready after the end")
+		}
+	})
+}
+
+func TestShutdownDoesNotWaitLongerThanToldTo(t *testing.T) {
+	for name, store := range map[string]func(context.Context) error{
+		"the store refuses connections": func(context.Context) error { return errAway },
+		"the store swallows packets":    func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				p := w.start(func(ctx context.Context, _ *process, _ []sink.Outcome, _ func([]sink.Outcome)) error {
+					return store(ctx)
+				}, func(c *sink.Config) { c.Drain = 7 * time.Second })
+				time.Sleep(after)
+				w.produce(0, 100)
+				time.Sleep(after)
+				began := time.Now()
+				if err := p.stop(); err != nil {
+					t.Errorf("Run = %v", err)
+				}
+				if d := time.Since(began); d < 6*time.Second || d > 8*time.Second {
+					t.Errorf("shut down after %v, want the 7s of Drain", d)
+				}
+				if n := w.uncommitted(); n != 100 {
+					t.Errorf("%d records uncommitted, want all 100", n)
+				}
+				w.start(kept)
+				time.Sleep(after)
+				w.settled()
+			})
+		})
+	}
+}
