@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -34,7 +35,11 @@ type batch struct {
 	dead       int
 	skips      map[schemas.Reason]int
 	arrivals   []time.Time
+	breaches   map[metric.Promise]int // found since the last batch was settled, in any try
 
+	arrived                     time.Time // of the event that is being judged
+	judged                      judgements
+	whole                       []byte // scratch
 	key                         []byte // scratch
 	activityHeaders, skipHeader []kgo.RecordHeader
 }
@@ -43,6 +48,7 @@ func newBatch(topics schemas.Topics, mappings Mappings, weights Weights) *batch 
 	return &batch{
 		topics: topics, mappings: mappings, weights: weights,
 		skips:           make(map[schemas.Reason]int),
+		breaches:        make(map[metric.Promise]int),
 		activityHeaders: kafka.Record("", "", schemas.ActivitySchema, nil).Headers,
 		skipHeader:      kafka.Record("", "", schemas.SkipSchema, nil).Headers,
 	}
@@ -66,15 +72,21 @@ func (b *batch) judge(events []*kgo.Record) {
 		event, err := schemas.ParseEvent(r.Value)
 		if err != nil {
 			b.bury(r, deadMalformed)
+			b.breaches[metric.ContentFree]++ // nobody can say what is in it
 			continue
 		}
+		b.watch(r, event)
 		b.add(r, event, Join(event, b.lookup, b.weights))
 	}
 }
 
 func (b *batch) lookup(tenant schemas.Tenant, agent schemas.AgentID) (schemas.Mapping, bool) {
 	b.key = schemas.AppendMappingKey(b.key[:0], tenant, agent)
-	return b.mappings.GetBytes(b.key)
+	mapping, known := b.mappings.GetBytes(b.key)
+	if b.judged.contradicted(b.key, mapping, known, b.arrived) {
+		b.breaches[metric.AsOfArrival]++
+	}
+	return mapping, known
 }
 
 func (b *batch) add(from *kgo.Record, event schemas.Event, o Outcome) {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
@@ -21,9 +22,23 @@ type metrics struct {
 	deadStage prometheus.Counter
 	skips     map[schemas.Reason]prometheus.Counter
 	barrier   prometheus.Histogram
+	failures  map[step]prometheus.Counter
 	freshness prometheus.Observer
 	lag       prometheus.Gauge
+	waiting   *metric.Waiting
+	balance   metric.Balance
+	breaches  map[metric.Promise]prometheus.Counter
+	topic     string
 }
+
+// step is one of the steps of a batch that may fail and be tried again.
+type step string
+
+const (
+	barrier step = "barrier"
+	produce step = "produce"
+	commit  step = "commit"
+)
 
 func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *metrics {
 	events := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -34,6 +49,11 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 		Name: "halo_processor_mappings",
 		Help: "Agents that were ever mapped, of all tenants, whether or not they are mapped now. Grows from 0 after a start.",
 	}, func() float64 { return float64(mappings.Len()) }))
+	failures := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "halo_processor_failures_total",
+		Help: "Attempts that failed, by step: barrier (the mappings cannot catch up), produce (outcomes not acknowledged), commit. " +
+			"The first two are tried again and events wait meanwhile; a failed commit is covered by the next. Nothing is lost by one.",
+	}, []string{"step"}))
 	m := &metrics{
 		activity:  events.WithLabelValues(outcomeActivity),
 		dead:      events.WithLabelValues(outcomeDead),
@@ -43,12 +63,42 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 			"Seconds for which a batch waited until the table of mappings was as new as the batch. Includes failed tries, so an outage of Kafka shows as one long wait.",
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30}))),
 		freshness: metric.Freshness(reg).WithLabelValues("processor"),
+		failures:  make(map[step]prometheus.Counter),
 		lag:       metric.Lag(reg).WithLabelValues(topic),
+		waiting:   metric.NewWaiting(reg, topic),
+		balance:   metric.NewBalance(reg, "processor"),
+		breaches:  metric.Breaches(reg, "processor", metric.Kept, metric.ContentFree, metric.AsOfArrival, metric.Apart),
+		topic:     topic,
+	}
+	for _, s := range []step{barrier, produce, commit} {
+		m.failures[s] = failures.WithLabelValues(string(s))
 	}
 	for _, r := range schemas.Reasons() {
 		m.skips[r] = events.WithLabelValues(string(r))
 	}
 	return m
+}
+
+// took notes a batch that was polled: how long its oldest event has been
+// waiting, and what Kafka no longer had before it.
+func (m *metrics) took(events []*kgo.Record, missing int64) {
+	m.breaches[metric.Kept].Add(float64(missing))
+	if len(events) == 0 {
+		return
+	}
+	oldest := events[0].Timestamp
+	for _, r := range events[1:] {
+		if r.Timestamp.Before(oldest) {
+			oldest = r.Timestamp
+		}
+	}
+	m.waiting.Hold(m.topic, oldest)
+}
+
+// done counts a batch that will not be read again.
+func (m *metrics) done(events []*kgo.Record) {
+	m.balance.In.Add(float64(len(events)))
+	m.waiting.Hold(m.topic, time.Time{})
 }
 
 // settled counts a batch whose outcomes are acknowledged.
@@ -58,7 +108,14 @@ func (m *metrics) settled(b *batch, now time.Time) {
 	m.deadStage.Add(float64(b.dead))
 	for reason, n := range b.skips {
 		m.skips[reason].Add(float64(n))
+		m.balance.Skipped.Add(float64(n))
 	}
+	m.balance.Out.Add(float64(b.activities))
+	m.balance.Dead.Add(float64(b.dead))
+	for promise, n := range b.breaches {
+		m.breaches[promise].Add(float64(n))
+	}
+	clear(b.breaches)
 	for _, arrived := range b.arrivals {
 		m.freshness.Observe(now.Sub(arrived).Seconds())
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -54,6 +55,7 @@ type Processor struct {
 	log      *slog.Logger
 	metrics  *metrics
 	batch    *batch
+	gaps     kafka.Gaps
 	said     string // the last error that a poll brought, so that an outage is one line
 }
 
@@ -117,6 +119,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		for r := range fetches.RecordsAll() {
 			events = append(events, r)
 		}
+		p.metrics.took(events, p.missing(fetches))
 		if len(events) > 0 && !p.settle(work, events) {
 			return nil
 		}
@@ -129,14 +132,14 @@ func (p *Processor) Run(ctx context.Context) error {
 // then nothing is committed.
 func (p *Processor) settle(ctx context.Context, events []*kgo.Record) bool {
 	began := p.now()
-	if !p.retry(ctx, "the table of mappings cannot catch up with Kafka, so nothing is judged", func() error {
+	if !p.retry(ctx, barrier, "the table of mappings cannot catch up with Kafka, so nothing is judged", func() error {
 		return p.mappings.CatchUp(ctx) // 2
 	}) {
 		return false
 	}
 	p.metrics.barrier.Observe(p.now().Sub(began).Seconds())
 
-	if !p.retry(ctx, "outcomes are not acknowledged", func() error {
+	if !p.retry(ctx, produce, "outcomes are not acknowledged", func() error {
 		p.batch.judge(events)                  // 3
 		if err := p.produce(ctx); err != nil { // 4
 			p.batch.forget()
@@ -148,6 +151,7 @@ func (p *Processor) settle(ctx context.Context, events []*kgo.Record) bool {
 	}
 	p.metrics.settled(p.batch, p.now())
 	p.commit(ctx) // 5
+	p.metrics.done(events)
 	return true
 }
 
@@ -184,20 +188,22 @@ func (p *Processor) commit(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	if err := p.consumer.CommitUncommittedOffsets(ctx); err != nil {
+		p.metrics.failures[commit].Inc()
 		p.log.Warn("a batch is done but not committed; it will be repeated, or covered by the next commit", "topic", p.input, "err", err)
 	}
 }
 
-// retry calls step until it succeeds. It returns false when ctx ended first.
-func (p *Processor) retry(ctx context.Context, trouble string, step func() error) bool {
+// retry calls try until it succeeds. It returns false when ctx ended first.
+func (p *Processor) retry(ctx context.Context, at step, trouble string, try func() error) bool {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		err := step()
+		err := try()
 		if err == nil {
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
+		p.metrics.failures[at].Inc()
 		p.log.Warn(trouble+", trying again", "wait", wait, "err", err)
 		select {
 		case <-ctx.Done():
@@ -205,6 +211,15 @@ func (p *Processor) retry(ctx context.Context, trouble string, step func() error
 		case <-time.After(wait):
 		}
 	}
+}
+
+// missing is how many events Kafka no longer had before those of fetches.
+func (p *Processor) missing(fetches kgo.Fetches) int64 {
+	n := p.gaps.Missing(p.consumer, fetches)
+	if n > 0 {
+		p.log.Error("events were deleted from Kafka before they were read: they are lost", "topic", p.input, "events", n)
+	}
+	return n
 }
 
 // complain logs what a poll could not read, once per change.
