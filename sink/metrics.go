@@ -19,9 +19,14 @@ type metrics struct {
 	freshness prometheus.Observer
 	dead      prometheus.Counter
 	lag       *prometheus.GaugeVec
+	waiting   *metric.Waiting
+	balance   metric.Balance
+	breaches  map[metric.Promise]prometheus.Counter
+	repeats   map[verdict]prometheus.Counter
+	topics    []string
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, topics ...string) *metrics {
 	m := &metrics{
 		rows: metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "halo_sink_rows_total",
@@ -37,6 +42,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		freshness: metric.Freshness(reg).WithLabelValues(stage),
 		dead:      metric.Dead(reg).WithLabelValues(stage),
 		lag:       metric.Lag(reg),
+		waiting:   metric.NewWaiting(reg, topics...),
+		balance:   metric.NewBalance(reg, stage),
+		breaches:  metric.Breaches(reg, stage, metric.Kept, metric.Repeatable, metric.Apart),
+		repeats:   make(map[verdict]prometheus.Counter),
+		topics:    topics,
+	}
+	repeats := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "halo_sink_repeats_total",
+		Help: "Events met again by this process, by verdict: same (a stage repeated itself), resent (Halo delivered again), " +
+			"changed (the same arrival, judged otherwise), moved (under another time, so that both rows stay). " +
+			"Only among the latest tens of thousands of rows: older repeats are not noticed.",
+	}, []string{"verdict"}))
+	for _, v := range []verdict{same, resent, changed, moved} {
+		m.repeats[v] = repeats.WithLabelValues(string(v))
 	}
 	for _, step := range []string{"append", "quarantine"} {
 		m.failures.WithLabelValues(step) // there before the first failure, so that a rate over it sees that one
@@ -49,6 +68,60 @@ func (m *metrics) appended(rows []Outcome, refused int, now time.Time) {
 	m.rows.Add(float64(len(rows) - refused))
 	for i := range rows {
 		m.freshness.Observe(now.Sub(rows[i].ReceivedAt).Seconds())
+	}
+}
+
+// hold notes, of each topic, since when its oldest record in hand has been
+// waiting.
+func (m *metrics) hold(b *batch) {
+	for _, topic := range m.topics {
+		m.waiting.Hold(topic, b.oldest[topic])
+	}
+}
+
+// done counts a batch that will not be read again: what was taken in, by
+// partition, and what became of it.
+func (m *metrics) done(b *batch) {
+	for _, n := range b.taken {
+		m.balance.In.Add(float64(n))
+	}
+	buried := make(map[*kgo.Record]bool, len(b.dead))
+	for _, l := range b.dead {
+		buried[l.record] = true
+	}
+	var out, skipped int
+	for i := range b.rows {
+		switch {
+		case buried[b.sources[i]]: // refused by the store
+		case b.rows[i].Reason != "":
+			skipped++
+		default:
+			out++
+		}
+	}
+	m.balance.Out.Add(float64(out))
+	m.balance.Skipped.Add(float64(skipped))
+	m.balance.Dead.Add(float64(len(buried)))
+	for _, topic := range m.topics {
+		m.waiting.Hold(topic, time.Time{})
+	}
+}
+
+// watch counts the broken promises that rows show.
+func (m *metrics) watch(b *batch, seen *memory) {
+	for i := range b.rows {
+		o := &b.rows[i]
+		if string(b.sources[i].Key) != string(o.Tenant) {
+			m.breaches[metric.Apart].Inc()
+		}
+		v := seen.judge(o)
+		if v == unseen {
+			continue
+		}
+		m.repeats[v].Inc()
+		if v == changed || v == moved {
+			m.breaches[metric.Repeatable].Inc()
+		}
 	}
 }
 

@@ -58,12 +58,14 @@ func (s *Sink) settle(ctx context.Context, b *batch) error {
 		return err
 	}
 	s.metrics.appended(b.rows, len(refused), time.Now())
+	s.metrics.watch(b, &s.seen)
 
 	b.dead = append(b.dead, refused...)
 	if err := s.insist(ctx, b, "quarantine", func(ctx context.Context) error { return s.quarantine(ctx, b.dead) }); err != nil {
 		return err
 	}
 	s.commit(ctx, b)
+	s.metrics.done(b)
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -78,6 +79,8 @@ type Sink struct {
 	opts    []kgo.Opt
 	metrics *metrics
 	lag     lag
+	gaps    kafka.Gaps
+	seen    memory
 
 	consumer, producer *kgo.Client
 
@@ -105,7 +108,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, metrics: newMetrics(reg)}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)}
 	s.lag = newLag(s.metrics.lag, cfg.Topics.Activities, cfg.Topics.Skipped)
 	s.notReady("not started")
 	return s, nil
@@ -207,9 +210,14 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 	}
 	s.lag.drop(s.takeLost())
 	s.lag.fetched(fetches)
+	if n := s.gaps.Missing(s.consumer, fetches); n > 0 {
+		s.metrics.breaches[metric.Kept].Add(float64(n))
+		s.log.ErrorContext(ctx, "outcomes were deleted from Kafka before they were read: they are lost until a replay", "records", n)
+	}
 	for r := range fetches.RecordsAll() {
 		b.add(r)
 	}
+	s.metrics.hold(b)
 }
 
 // takenAway remembers that partitions are not ours any more. The client calls
@@ -250,6 +258,7 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, b *batch) {
 	lost := s.takeLost()
 	b.drop(lost)
 	s.lag.drop(lost)
+	s.metrics.hold(b)
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -308,6 +317,8 @@ type batch struct {
 	dead    []letter
 	records int                       // polled, of any fate
 	last    map[partition]*kgo.Record // the furthest of each partition: what to commit
+	taken   map[partition]int         // how many of each
+	oldest  map[string]time.Time      // of each topic, when the first in hand was written
 }
 
 // letter is a record that is to be a dead letter, and why.
@@ -316,11 +327,18 @@ type letter struct {
 	reason string
 }
 
-func newBatch() *batch { return &batch{last: make(map[partition]*kgo.Record)} }
+func newBatch() *batch {
+	return &batch{last: make(map[partition]*kgo.Record), taken: make(map[partition]int), oldest: make(map[string]time.Time)}
+}
 
 func (b *batch) add(r *kgo.Record) {
 	b.records++
-	b.last[partition{r.Topic, r.Partition}] = r // a partition's records come in order
+	at := partition{r.Topic, r.Partition}
+	b.last[at] = r // a partition's records come in order
+	b.taken[at]++
+	if t, ok := b.oldest[r.Topic]; !ok || r.Timestamp.Before(t) {
+		b.oldest[r.Topic] = r.Timestamp
+	}
 	o, dead := parse(r)
 	if dead != "" {
 		b.dead = append(b.dead, letter{r, dead})
@@ -349,4 +367,12 @@ func (b *batch) drop(lost []partition) {
 	b.rows, b.sources = b.rows[:kept], b.sources[:kept]
 	b.dead = slices.DeleteFunc(b.dead, func(l letter) bool { return gone(l.record) })
 	maps.DeleteFunc(b.last, func(_ partition, r *kgo.Record) bool { return gone(r) })
+	maps.DeleteFunc(b.taken, func(p partition, _ int) bool { return slices.Contains(lost, p) })
+	// What is left may be younger; one figure too old for one batch is better
+	// than records kept only to be dated.
+	for _, p := range lost {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(b.last)), func(q partition) bool { return q.topic == p.topic }) {
+			delete(b.oldest, p.topic)
+		}
+	}
 }

@@ -1,0 +1,74 @@
+package sink
+
+import (
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// verdict is what a row is to an earlier one of the same event.
+type verdict string
+
+const (
+	unseen verdict = ""
+
+	// same: a stage repeated itself, as it does after a crash.
+	same verdict = "same"
+	// resent: the event arrived again. The first arrival wins.
+	resent verdict = "resent"
+	// changed: the same arrival has another outcome than before, so that a
+	// replay answers otherwise than the first reading did. (Two deliveries of
+	// an event within a millisecond that differ in what they say of it would
+	// look the same; senders that repeat themselves repeat the bytes.)
+	changed verdict = "changed"
+	// moved: the same event has another time, or tenant. Both rows stay, and
+	// the event counts twice.
+	moved verdict = "moved"
+)
+
+// generation is how many rows each half of the memory holds: together some six
+// megabytes, and at a hundred events a second five minutes of them. What
+// repeats by itself, after a crash or a rebalance, does so within seconds.
+const generation = 1 << 15
+
+// memory remembers the latest rows by their id, to see whether a repeat says
+// the same. It forgets half of them at a time. The zero memory is empty.
+type memory struct {
+	young, old map[schemas.ID]trace
+}
+
+// trace is what has to stay the same.
+type trace struct {
+	tenant   schemas.Tenant
+	event    int64 // milliseconds
+	received int64
+	digest   uint16
+}
+
+// judge compares a row with the first one seen of its event, and remembers it
+// where there was none.
+func (m *memory) judge(o *Outcome) verdict {
+	now := trace{o.Tenant, o.EventTime.UnixMilli(), o.ReceivedAt.UnixMilli(), uint16(o.Version())}
+	first, ok := m.young[o.ID]
+	if !ok {
+		first, ok = m.old[o.ID]
+	}
+	if !ok {
+		m.remember(o.ID, now)
+		return unseen
+	}
+	switch {
+	case first.tenant != now.tenant || first.event != now.event:
+		return moved
+	case first.received != now.received:
+		return resent
+	case first.digest != now.digest:
+		return changed
+	}
+	return same
+}
+
+func (m *memory) remember(id schemas.ID, t trace) {
+	if m.young == nil || len(m.young) >= generation {
+		m.old, m.young = m.young, make(map[schemas.ID]trace, generation)
+	}
+	m.young[id] = t
+}
