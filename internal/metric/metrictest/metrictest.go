@@ -133,3 +133,33 @@ func Value(t testing.TB, c prometheus.Collector) float64 {
 	}
 	return m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
+
+// Series is the value of the one series of the metric name whose labels, in
+// the order of their names, begin with values. The count of a histogram is its
+// value.
+func Series(t testing.TB, reg prometheus.Gatherer, name string, values ...string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []float64
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			var have []string
+			for _, l := range m.GetLabel() {
+				have = append(have, l.GetValue())
+			}
+			if len(have) >= len(values) && slices.Equal(have[:len(values)], values) {
+				found = append(found, m.GetCounter().GetValue()+m.GetGauge().GetValue()+float64(m.GetHistogram().GetSampleCount()))
+			}
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("%s%v has %d series, want one", name, values, len(found))
+	}
+	return found[0]
+}

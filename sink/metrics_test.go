@@ -1,0 +1,138 @@
+//go:build synctests
+
+package sink_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric/metrictest"
+	"github.com/worksights/halo-connector/schemas"
+	"github.com/worksights/halo-connector/sink"
+)
+
+func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		stage, topics := metrictest.Values{"sink"}, metrictest.Values{"halo.activities", "halo.skipped"}
+		metrictest.Hold(t, w.start(kept).Registry, map[string]metrictest.Family{
+			"halo_sink_rows_total":      {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"table": {"outcomes_log"}}},
+			"halo_sink_append_seconds":  {Type: metrictest.Histogram},
+			"halo_sink_failures_total":  {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"step": {"append", "quarantine"}}},
+			"halo_sink_repeats_total":   {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"verdict": {"same", "resent", "changed", "moved"}}},
+			"halo_freshness_seconds":    {Type: metrictest.Histogram, Labels: map[string]metrictest.Values{"stage": stage}},
+			"halo_consumer_lag_records": {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"topic": topics}},
+			"halo_consumer_lag_seconds": {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"topic": topics}},
+			"halo_dead_records_total":   {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},
+			"halo_records_in_total":     {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},
+			"halo_records_out_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
+				"stage": stage, "fate": {"out", "skipped", "dead"},
+			}},
+			"halo_promise_breaches_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
+				"stage": stage, "promise": {"kept", "repeatable", "apart"},
+			}},
+		})
+	})
+}
+
+func TestTheBooksBalanceWithSkipsAndDeadLetters(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		refused := schemas.ID{}
+		p := w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			for _, o := range rows {
+				if o.ID == refused {
+					return sink.ErrRefused
+				}
+			}
+			keep(rows)
+			return nil
+		})
+		w.produce(0, 100) // 20 of them skips
+		time.Sleep(after)
+		w.write([]*kgo.Record{kafka.Record(w.topics.Activities, "acme", schemas.ActivitySchema, []byte(`{`))}, nil)
+		bad := activity(777)
+		refused = bad.ID
+		w.write([]*kgo.Record{kafka.Record(w.topics.Activities, string(bad.Tenant), schemas.ActivitySchema, bad.AppendJSON(nil))}, nil)
+		w.produce(100, 105)
+		time.Sleep(after)
+		w.settled()
+
+		get := func(fate string) float64 {
+			return metrictest.Series(t, p.Registry, "halo_records_out_total", fate, "sink")
+		}
+		in, out, skipped, dead := metrictest.Series(t, p.Registry, "halo_records_in_total", "sink"), get("out"), get("skipped"), get("dead")
+		if in != 107 || out != 84 || skipped != 21 || dead != 2 {
+			t.Errorf("in %v = out %v + skipped %v + dead %v; want 107 = 84 + 21 + 2", in, out, skipped, dead)
+		}
+	})
+}
+
+func TestTheLagInSecondsGrowsWhileTheStoreIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		down := true
+		p := w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			if down {
+				return errors.New("away")
+			}
+			keep(rows)
+			return nil
+		})
+		time.Sleep(after)
+		lag := func() float64 {
+			return metrictest.Series(t, p.Registry, "halo_consumer_lag_seconds", "halo.activities")
+		}
+		if lag() != 0 {
+			t.Errorf("%v s with nothing to do", lag())
+		}
+		w.produce(0, 4)
+		time.Sleep(10 * time.Minute)
+		if s := lag(); s < 595 || s > 605 {
+			t.Errorf("%v s after ten minutes of outage", s)
+		}
+		if s := metrictest.Series(t, p.Registry, "halo_consumer_lag_seconds", "halo.skipped"); s != 0 {
+			t.Errorf("%v s on a topic without records", s)
+		}
+		down = false
+		time.Sleep(after)
+		w.settled()
+		if lag() != 0 {
+			t.Errorf("%v s when all is appended", lag())
+		}
+	})
+}
+
+func TestBrokenPromisesAreCounted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		p := w.start(kept)
+		breaches := func(promise string) float64 {
+			return metrictest.Series(t, p.Registry, "halo_promise_breaches_total", promise, "sink")
+		}
+		w.produce(0, 50)
+		time.Sleep(after)
+		w.produce(0, 50) // as a processor does after a crash
+		time.Sleep(after)
+		for _, promise := range []string{"kept", "repeatable", "apart"} {
+			if n := breaches(promise); n != 0 {
+				t.Errorf("%v breaches of %s where there are none", n, promise)
+			}
+		}
+		if n := metrictest.Series(t, p.Registry, "halo_sink_repeats_total", "same"); n != 50 {
+			t.Errorf("%v repeats, want 50", n)
+		}
+
+		changed, foreign := activity(1), activity(1000)
+		changed.User = "somebody-else"
+		w.write([]*kgo.Record{
+			kafka.Record(w.topics.Activities, string(changed.Tenant), schemas.ActivitySchema, changed.AppendJSON(nil)),
+			kafka.Record(w.topics.Activities, "nobody", schemas.ActivitySchema, foreign.AppendJSON(nil)),
+		}, nil)
+		time.Sleep(after)
+		if breaches("repeatable") != 1 || breaches("apart") != 1 {
+			t.Errorf("%v breaches of repeatable, %v of apart, want one each", breaches("repeatable"), breaches("apart"))
+		}
+	})
+}
