@@ -142,7 +142,7 @@ func (h *house) prepare(ctx context.Context) error {
 	if err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log); err != nil {
 		return fmt.Errorf("embedded ClickHouse: %w", err)
 	}
-	if err := vault.NewKeyset(h.file("keyset.json")); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := vault.NewKeyset(h.file("keyset.json")); err != nil && !errors.Is(err, vault.ErrExists) {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	return h.readToken()

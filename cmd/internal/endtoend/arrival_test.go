@@ -17,7 +17,7 @@ const rounds = 1000
 func TestAnEventIsJudgedByTheMappingsOfItsArrival(t *testing.T) {
 	s := newStack(t)
 	const agents = 20
-	tn := s.connected("arrival", 0)
+	tn := s.connected("arrival", 1)
 	for i := range agents {
 		tn.sim.AddAgent(agentWithoutUser(schemas.AgentID(100 + i)))
 	}
