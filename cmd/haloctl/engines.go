@@ -25,7 +25,7 @@ import (
 const engineTimeout = 60 * time.Second
 
 func topicsCommand(s *streams) *cobra.Command {
-	topics := &cobra.Command{Use: "topics", Short: "The topics in Kafka", GroupID: groupEngines}
+	topics := &cobra.Command{Use: "topics", Short: "The topics in Kafka", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}
 	topics.AddCommand(&cobra.Command{
 		Use: "apply", Short: "Create the topics that are missing and bring the others' settings up to date", Args: exactly(0),
 		Long: withEnvironment[config.Topics]("Create the topics that are missing and bring the others' settings up to date.\nMay be repeated at any time; the number of partitions of a topic that exists is never changed."),
@@ -95,7 +95,7 @@ func migrateCommand(s *streams) *cobra.Command {
 }
 
 func keysCommand(s *streams) *cobra.Command {
-	keys := &cobra.Command{Use: "keys", Short: "The keyset that seals the vault", GroupID: groupEngines}
+	keys := &cobra.Command{Use: "keys", Short: "The keyset that seals the vault", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}
 	keys.AddCommand(
 		&cobra.Command{
 			Use: "new FILE", Short: "Make a keyset, mode 0600; an existing file is never overwritten", Args: exactly(1),
@@ -130,7 +130,7 @@ func keysCommand(s *streams) *cobra.Command {
 }
 
 func tokensCommand(s *streams) *cobra.Command {
-	tokens := &cobra.Command{Use: "tokens", Short: "The tokens of the control API", GroupID: groupEngines}
+	tokens := &cobra.Command{Use: "tokens", Short: "The tokens of the control API", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}
 	var name string
 	add := &cobra.Command{
 		Use: "new --name NAME [--tenant TENANT]… FILE", Short: "Add a token to FILE and print it, once", Args: exactly(1),

@@ -157,7 +157,7 @@ func usersCommand(s *streams) *cobra.Command {
 		Long: `Replace the tenant's directory of WorkSights users.
 
 FILE is JSON, [{"user_id":"…","email":"…"}], or CSV with the columns user_id and
-email and no heading; "-" is standard input. The mappings of users who are no
+email, with or without a heading; "-" is standard input. The mappings of users who are no
 longer in it end now.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, tenant, err := s.tenantClient()
@@ -195,6 +195,10 @@ func (s *streams) readUsers(file string) ([]user, error) {
 		return nil, fmt.Errorf("users: %w", err)
 	}
 	text := strings.TrimSpace(string(b))
+	if text == "" {
+		// A file that was not written must not end all mappings.
+		return nil, errors.New("users: the file is empty; [] empties the directory")
+	}
 	users := []user{}
 	if strings.HasPrefix(text, "[") {
 		if json.Unmarshal(b, &users) != nil {
@@ -208,7 +212,10 @@ func (s *streams) readUsers(file string) ([]user, error) {
 	if err != nil {
 		return nil, errors.New("users: want two columns, user_id and email, in every line")
 	}
-	for _, row := range rows {
+	for i, row := range rows {
+		if i == 0 && strings.EqualFold(strings.TrimSpace(row[0]), "user_id") {
+			continue // a heading
+		}
 		users = append(users, user{strings.TrimSpace(row[0]), strings.TrimSpace(row[1])})
 	}
 	return users, nil

@@ -66,6 +66,8 @@ func newRoot(s *streams) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Long:          rootHelp(),
+		Args:          cobra.ArbitraryArgs,
+		RunE:          noSuchCommand,
 	}
 	root.SetOut(s.out)
 	root.SetErr(s.err)
@@ -79,4 +81,14 @@ func newRoot(s *streams) *cobra.Command {
 	root.AddCommand(timelineCommand(s), doctorCommand(s))
 	root.AddCommand(topicsCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s))
 	return root
+}
+
+// noSuchCommand is the RunE of a command that only has others below it, and
+// takes any arguments: cobra would answer a wrong word with help and status 0,
+// and a script would go on.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%w: there is no command %q; see %s --help", errUsage, args[0], cmd.CommandPath())
+	}
+	return cmd.Help()
 }

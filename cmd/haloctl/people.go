@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -178,6 +179,32 @@ var questions = map[string]string{
 	"no_events":        "The connection shows as active but no events are coming through",
 }
 
+// fact shows a value of any shape on one line.
+func fact(v any) string {
+	var parts []string
+	switch v := v.(type) {
+	case nil:
+		return "none"
+	case []any:
+		for _, item := range v {
+			parts = append(parts, fact(item))
+		}
+		if len(parts) == 0 {
+			return "none"
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, strings.ReplaceAll(name, "_", " ")+" "+fact(v[name]))
+		}
+		if len(parts) == 0 {
+			return "none"
+		}
+		return strings.Join(parts, ", ")
+	}
+	return fmt.Sprint(v)
+}
+
 func diagnosisTable(d control.Diagnosis) func(io.Writer) {
 	return func(w io.Writer) {
 		for i, q := range d.Questions {
@@ -189,13 +216,8 @@ func diagnosisTable(d control.Diagnosis) func(io.Writer) {
 				title = q.ID
 			}
 			fmt.Fprintf(w, "%s\n  finding:   %s\n  next step: %s\n", title, q.Finding, q.NextStep)
-			names := make([]string, 0, len(q.Facts))
-			for name := range q.Facts {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			for _, name := range names {
-				fmt.Fprintf(w, "    %s = %v\n", strings.ReplaceAll(name, "_", " "), q.Facts[name])
+			for _, name := range slices.Sorted(maps.Keys(q.Facts)) {
+				fmt.Fprintf(w, "    %s: %s\n", strings.ReplaceAll(name, "_", " "), fact(q.Facts[name]))
 			}
 		}
 	}
