@@ -84,12 +84,12 @@ func (c *Connect) show(s *snapshot, last time.Time) connectionBody {
 	b := connectionBody{
 		Tenant: s.tenant, Connection: schemas.ConnectionIDOf(s.tenant), State: state, TenantURL: s.TenantURL,
 		Webhook:        webhookBody{Name: WebhookName, URL: c.webhookURL(s.tenant), Events: []schemas.Kind{}},
-		LastDeliveryAt: stamp(last), ConnectedAt: stamp(s.ConnectedAt), Problems: slices.Concat([]Problem{}, problems),
+		LastDeliveryAt: stamp(last), ConnectedAt: stamp(s.ConnectedAt), Problems: append([]Problem{}, problems...),
 	}
 	if s.connected() {
 		b.Agents = s.counts()
 		b.Webhook.ID, b.Webhook.Active = s.WebhookID, s.Findings.active()
-		b.Webhook.Events = slices.Concat([]schemas.Kind{}, s.Findings.Events)
+		b.Webhook.Events = append([]schemas.Kind{}, s.Findings.Events...)
 		b.Webhook.CheckedAt = stamp(s.Findings.At)
 	}
 	return b

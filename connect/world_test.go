@@ -1,0 +1,398 @@
+//go:build synctests
+
+package connect_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/connect"
+	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/connect/halopsa"
+	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+const (
+	clientID     = "c7e1a9d2-3f40-4b1e-9a55-0d6f7c2b8e11"
+	clientSecret = schemas.Secret("8f3b2c1d-secret-of-the-application-6a5e")
+	ingestURL    = "https://hooks.worksights.example/"
+)
+
+// world is Kafka, the files that an instance reads, and the Halos that it may
+// call. The Halos listen on loopback, outside of the bubble: while a call is
+// under way the bubble's clock stands still.
+type world struct {
+	*testing.T
+	*kafkatest.Cluster
+	topics   schemas.Topics
+	network  *kfake.VirtualNetwork
+	sims     []*halotest.Sim
+	urls     []string
+	keyset   string
+	tokens   string
+	token    schemas.Secret // covers all tenants
+	outcomes *outcomes
+	log      *logged
+
+	// fault is asked before each call of any instance to Halo; see halo.
+	fault func(ctx context.Context, tenant schemas.Tenant, name string) (error, moment)
+}
+
+// logged is everything that was logged, at all levels.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// inWorld runs f in a bubble, beside as many Halos as configs are given.
+func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
+	t.Helper()
+	w := &world{topics: schemas.NewTopics("halo."), outcomes: &outcomes{}, log: &logged{}, network: new(kfake.VirtualNetwork)}
+	for _, cfg := range configs {
+		cfg.ClientID, cfg.ClientSecret = clientID, clientSecret
+		sim := halotest.New(cfg)
+		server, err := sim.Start("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := server.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		w.sims, w.urls = append(w.sims, sim), append(w.urls, server.URL)
+	}
+	dir := t.TempDir()
+	w.keyset, w.tokens = filepath.Join(dir, "keyset.json"), filepath.Join(dir, "api-tokens")
+	if err := vault.NewKeyset(w.keyset); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if w.token, err = access.NewToken(w.tokens, "operator", nil); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w.T = t
+		w.outcomes.set(func(*outcomes) {})
+		w.Cluster = kafkatest.NewVirtual(t, kfake.ListenFn(w.network.Listen))
+		w.Cluster.Opts = []kgo.Opt{kgo.Dialer((&link{network: w.network, dead: make(chan struct{})}).dial)}
+		w.CreateTopics(t, w.topics, 1)
+		f(w)
+	})
+}
+
+// instance is one process of the control plane.
+type instance struct {
+	*connect.Connect
+	w    *world
+	link *link
+	reg  *prometheus.Registry
+	stop func() // ends it in good order; may be called again
+}
+
+// start starts an instance. It ends with the test.
+func (w *world) start(edits ...func(*connect.Config)) *instance {
+	w.Helper()
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	in := &instance{w: w, link: &link{network: w.network, dead: make(chan struct{})}, reg: prometheus.NewRegistry()}
+	sealer, err := vault.Open(w.keyset, time.Now, log)
+	if err != nil {
+		w.Fatal(err)
+	}
+	tokens, err := access.Open(w.tokens, time.Now, log)
+	if err != nil {
+		w.Fatal(err)
+	}
+	cfg := connect.Config{
+		Kafka: w.Config, KafkaOptions: []kgo.Opt{kgo.Dialer(in.link.dial)}, Topics: w.topics,
+		IngestURL: ingestURL, Sealer: sealer, Tokens: tokens, Outcomes: w.outcomes, Log: log, Registry: in.reg,
+	}
+	limits := new(halopsa.Limits)
+	cfg.Dial = func(t schemas.Tenant, cred connect.Credentials) (connect.Halo, error) {
+		client, err := halopsa.New(halopsa.Config{
+			TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
+			AllowNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Budget: limits.Of(t), Log: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		h := &halo{Client: client, link: in.link}
+		if w.fault != nil {
+			h.fault = func(ctx context.Context, name string) (error, moment) { return w.fault(ctx, t, name) }
+		}
+		return h, nil
+	}
+	for _, edit := range edits {
+		edit(&cfg)
+	}
+	if in.Connect, err = connect.New(cfg); err != nil {
+		w.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := in.Run(ctx); err != nil {
+			w.Errorf("Run: %v", err)
+		}
+	})
+	in.stop = func() { cancel(); wg.Wait() }
+	w.Cleanup(in.stop)
+	return in
+}
+
+// active starts an instance and waits until it acts.
+func (w *world) active(edits ...func(*connect.Config)) *instance {
+	w.Helper()
+	in := w.start(edits...)
+	in.await()
+	return in
+}
+
+// await waits until the instance acts and returns how long that took.
+func (in *instance) await() time.Duration {
+	in.w.Helper()
+	began := time.Now()
+	for in.Ready() != nil {
+		if time.Since(began) > time.Minute {
+			in.w.Fatalf("not active after a minute: %v\n%s", in.Ready(), in.w.log)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// answer is what the API answered.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// call makes a request of the API. Every answer is held to the OpenAPI
+// document.
+func (in *instance) call(method, path, body string, edits ...func(*http.Request)) answer {
+	in.w.Helper()
+	r := httptest.NewRequestWithContext(in.w.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+in.w.token.Reveal())
+	for _, edit := range edits {
+		edit(r)
+	}
+	rec := httptest.NewRecorder()
+	in.Handler().ServeHTTP(rec, r)
+	a := answer{rec.Code, rec.Header(), rec.Body.Bytes()}
+	if err := document().check(method, r.URL.Path, a); err != nil {
+		in.w.Errorf("%s %s: the answer is not as the document says: %v\n%s", method, path, err, a.body)
+	}
+	return a
+}
+
+// want makes a request that must be answered with status, and reads the answer
+// into out where it is not nil.
+func (in *instance) want(status int, method, path, body string, out any) {
+	in.w.Helper()
+	a := in.call(method, path, body)
+	if a.status != status {
+		in.w.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
+	}
+	if out != nil {
+		if err := json.Unmarshal(a.body, out); err != nil {
+			in.w.Fatalf("%s %s: %v", method, path, err)
+		}
+	}
+}
+
+// refused makes a request that must be refused with status and code, and
+// returns the message.
+func (in *instance) refused(status int, code, method, path, body string) string {
+	in.w.Helper()
+	a := in.call(method, path, body)
+	if a.status != status || a.code() != code {
+		in.w.Fatalf("%s %s: %d %s, want %d %s", method, path, a.status, a.body, status, code)
+	}
+	return a.message()
+}
+
+func (a answer) problem() (code, message string) {
+	var e struct {
+		Error struct{ Code, Message string }
+	}
+	_ = json.Unmarshal(a.body, &e) // what is no error has no code
+	return e.Error.Code, e.Error.Message
+}
+
+func (a answer) code() string    { code, _ := a.problem(); return code }
+func (a answer) message() string { _, message := a.problem(); return message }
+
+// The bodies of the API, as its callers read them.
+type (
+	connectionBody struct {
+		Tenant, Connection, State string
+		TenantURL                 string `json:"tenant_url"`
+		Webhook                   struct {
+			ID, Name, URL string
+			Active        bool
+			Events        []string
+			CheckedAt     *time.Time `json:"checked_at"`
+		}
+		Agents         struct{ Total, Matched, Unmatched, Ignored int }
+		LastDeliveryAt *time.Time `json:"last_delivery_at"`
+		ConnectedAt    *time.Time `json:"connected_at"`
+		Problems       []connect.Problem
+	}
+	agentBody struct {
+		ID          schemas.AgentID `json:"agent_id"`
+		Name, Email string
+		State       string
+		UserID      string     `json:"user_id"`
+		Since       *time.Time `json:"since"`
+	}
+)
+
+// codes are the problems' codes.
+func (c connectionBody) codes() []string {
+	var codes []string
+	for _, p := range c.Problems {
+		codes = append(codes, p.Code)
+	}
+	return codes
+}
+
+func at(tenant, rest string) string { return "/v1/tenants/" + tenant + rest }
+
+func credentials(url string) string {
+	return fmt.Sprintf(`{"tenant_url":%q,"client_id":%q,"client_secret":%q}`, url, clientID, clientSecret.Reveal())
+}
+
+// connect connects a tenant to the Halo n and returns the answer.
+func (in *instance) connect(tenant string, n int) connectionBody {
+	in.w.Helper()
+	a := in.call("PUT", at(tenant, "/connection"), credentials(in.w.urls[n]))
+	if a.status != http.StatusCreated && a.status != http.StatusOK {
+		in.w.Fatalf("connect: %d %s", a.status, a.body)
+	}
+	return a.connection(in.w)
+}
+
+func (a answer) connection(w *world) (c connectionBody) {
+	w.Helper()
+	if err := json.Unmarshal(a.body, &c); err != nil {
+		w.Fatal(err)
+	}
+	return c
+}
+
+func (in *instance) connection(tenant string) (c connectionBody) {
+	in.w.Helper()
+	in.want(http.StatusOK, "GET", at(tenant, "/connection"), "", &c)
+	return c
+}
+
+func (in *instance) users(tenant string, users ...string) {
+	in.w.Helper()
+	var list []string
+	for i := 0; i < len(users); i += 2 {
+		list = append(list, fmt.Sprintf(`{"user_id":%q,"email":%q}`, users[i], users[i+1]))
+	}
+	in.want(http.StatusOK, "PUT", at(tenant, "/users"), "["+strings.Join(list, ",")+"]", nil)
+}
+
+// agents are the tenant's agents by their ids.
+func (in *instance) agents(tenant string) map[schemas.AgentID]agentBody {
+	in.w.Helper()
+	var body struct{ Agents []agentBody }
+	in.want(http.StatusOK, "GET", at(tenant, "/agents"), "", &body)
+	all := make(map[schemas.AgentID]agentBody)
+	for _, a := range body.Agents {
+		all[a.ID] = a
+	}
+	return all
+}
+
+// standing says how an agent stands, in one word or two.
+func (in *instance) standing(tenant string, agent schemas.AgentID) string {
+	in.w.Helper()
+	a, ok := in.agents(tenant)[agent]
+	if !ok {
+		return "absent"
+	}
+	return strings.TrimSpace(a.State + " " + a.UserID)
+}
+
+// live are the Halo's webhooks that were not deleted.
+func (w *world) live(n int) []halotest.Webhook {
+	return slices.DeleteFunc(w.sims[n].Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
+}
+
+// published is what the edge knows of the tenant; ok is false where it knows
+// nothing.
+func (w *world) published(tenant string) (conn schemas.Connection, ok bool) {
+	w.Helper()
+	for _, r := range w.Records(w.T, w.topics.Connections) {
+		if string(r.Key) != string(schemas.ConnectionIDOf(schemas.Tenant(tenant))) {
+			continue
+		}
+		if conn, ok = (schemas.Connection{}), r.Value != nil; !ok {
+			continue
+		}
+		if kafka.Schema(r) != schemas.ConnectionSchema {
+			w.Fatalf("a connection with schema %q", kafka.Schema(r))
+		}
+		var err error
+		if conn, err = schemas.ParseConnection(r.Value); err != nil {
+			w.Fatal(err)
+		}
+	}
+	return conn, ok
+}
+
+// mappings are the tenant's mappings as the processor sees them.
+func (w *world) mappings(tenant string) map[schemas.AgentID]schemas.Mapping {
+	w.Helper()
+	all := make(map[schemas.AgentID]schemas.Mapping)
+	for _, r := range w.Records(w.T, w.topics.Mappings) {
+		if r.Value == nil {
+			w.Fatal("a mapping was deleted, and its history with it")
+		}
+		m, err := schemas.ParseMapping(r.Value)
+		if err != nil {
+			w.Fatal(err)
+		}
+		if string(m.Tenant) == tenant {
+			all[m.Agent] = m
+		}
+	}
+	return all
+}
