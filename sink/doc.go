@@ -19,7 +19,9 @@
 //  3. Produce a dead letter for each record that does not parse and each row
 //     that the store refuses for good, and wait for the acknowledgements.
 //     Crash: as above, and some dead letters are written twice. They say where
-//     their record was, so that a reader can tell.
+//     their record was, so that a reader can tell. A row is given up only
+//     beside one that is kept: without, nobody could tell its fault from the
+//     table's, and it waits for the next.
 //  4. Commit the offsets of 1.
 //     Crash, or a commit that is refused because the partitions are somebody
 //     else's by now: as above; the next owner starts from the last commit.

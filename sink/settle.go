@@ -17,9 +17,11 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one attempt. A full batch takes a second; a store
-	// that takes a minute is not going to answer.
-	attemptTimeout = time.Minute
+	// answerTimeout bounds one insert, or one round of dead letters. A full
+	// batch takes a second; a store that takes a minute is not going to answer.
+	// An attempt as a whole has no bound: to find many refused rows takes a
+	// thousand inserts, and an attempt that is cut short finds none.
+	answerTimeout = time.Minute
 
 	// letGo is how long an attempt may keep a rebalance waiting. The group
 	// waits for 8 s (kafka.NewConsumer) before it puts a member out.
@@ -34,13 +36,19 @@ const (
 	// longest is what recovery may wait for.
 	firstPause, lastPause = 250 * time.Millisecond, 15 * time.Second
 
+	// companyWait is how long a poll takes that finds what the client has
+	// fetched already.
+	companyWait = 10 * time.Millisecond
+
 	// maxRefused bounds the rows of one batch that are given up. More is no
 	// longer a fault of rows but of the table, say a constraint that somebody
 	// added: then nothing is given up and a person has to look.
 	maxRefused = 100
 )
 
-// errTableRefuses says that rows are refused wholesale.
+// errTableRefuses says that rows are refused wholesale, or that none was kept
+// beside the refused ones: then nobody can tell a fault of the table from one
+// of a lone row.
 var errTableRefuses = errors.New("the table refuses too many rows for it to be the rows' fault")
 
 // settle does steps 2 to 4 of the package comment. It returns an error only
@@ -94,13 +102,16 @@ func (s *Sink) insist(ctx context.Context, b *batch, name string, step func(cont
 		}
 		s.log.Log(ctx, level, name+" failed, will be repeated", "rows", len(b.rows), "attempt", failed+1, "pause", d, "err", err)
 		s.pause(ctx, d, b)
+		if errors.Is(err, errTableRefuses) && b.records < s.cfg.BatchRows {
+			// One row that is kept beside them tells whose fault it is.
+			s.company(ctx, b)
+		}
 	}
 }
 
-// attempt runs step within bounds: its own, and the group's patience once a
-// rebalance waits for us.
+// attempt runs step within the group's patience once a rebalance waits for us.
 func (s *Sink) attempt(ctx context.Context, step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer s.wish.answer(func() { time.AfterFunc(letGo, cancel) })()
 	return step(ctx)
@@ -140,7 +151,7 @@ func (s *Sink) append(ctx context.Context, b *batch) (refused []letter, err erro
 	if err := halve(0, len(b.rows)); err != nil {
 		return nil, err
 	}
-	if len(b.rows) > 1 && len(at) == len(b.rows) {
+	if len(at) == len(b.rows) {
 		return nil, errTableRefuses
 	}
 	for _, i := range at {
@@ -150,6 +161,8 @@ func (s *Sink) append(ctx context.Context, b *batch) (refused []letter, err erro
 }
 
 func (s *Sink) appendOnce(ctx context.Context, rows []Outcome) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	began := time.Now()
 	err := s.store.Append(ctx, rows)
 	if err == nil {
@@ -167,7 +180,9 @@ func (s *Sink) quarantine(ctx context.Context, dead []letter) error {
 	for i, l := range dead {
 		records[i] = kafka.Dead(s.cfg.Topics, l.record, l.reason)
 	}
-	if err := s.producer.ProduceSync(ctx, records...).FirstErr(); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := s.producer.ProduceSync(bounded, records...).FirstErr(); err != nil {
 		return err
 	}
 	s.metrics.dead.Add(float64(len(dead)))

@@ -194,6 +194,14 @@ func (s *Sink) collect(ctx context.Context) *batch {
 	return b
 }
 
+// company adds to b what is there to be polled at once. Rebalances are blocked
+// before and after.
+func (s *Sink) company(ctx context.Context, b *batch) {
+	ctx, cancel := context.WithTimeout(ctx, companyWait)
+	defer cancel()
+	s.poll(ctx, b)
+}
+
 // poll adds what one poll returns to b.
 func (s *Sink) poll(ctx context.Context, b *batch) {
 	fetches := s.consumer.PollRecords(ctx, s.cfg.BatchRows-b.records)
