@@ -148,7 +148,7 @@ func read(path string) (*keyset.Handle, os.FileInfo, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("keyset: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if readableByOthers(info.Mode(), ownerOf(info), os.Geteuid()) {
 		return nil, nil, fmt.Errorf("%s: %w", path, ErrPermission)
 	}
 	// The library's errors are not passed on: they come from parsing keys.
