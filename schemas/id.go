@@ -17,11 +17,11 @@ type ID [16]byte
 func (id ID) String() string { return string(id.append(make([]byte, 0, 36))) }
 
 func (id ID) append(dst []byte) []byte {
-	for i, n := 0, 0; n < 16; n++ {
-		if i = n; i == 4 || i == 6 || i == 8 || i == 10 {
+	for i := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
 			dst = append(dst, '-')
 		}
-		dst = hex.AppendEncode(dst, id[n:n+1])
+		dst = hex.AppendEncode(dst, id[i:i+1])
 	}
 	return dst
 }

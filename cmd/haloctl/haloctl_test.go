@@ -177,9 +177,16 @@ func TestEveryCommandPrintsJSONForPrograms(t *testing.T) {
 	d := newDesk(t)
 	d.connected()
 	for _, args := range [][]string{
-		{"status"}, {"-t", "acme", "status"}, {"-t", "acme", "agents"}, {"-t", "acme", "timeline"}, {"-t", "acme", "doctor"},
-		{"-t", "acme", "refresh"}, {"-t", "acme", "map", "4", "u-1"}, {"-t", "acme", "unmap", "4"},
-		{"-t", "acme", "disconnect", "--yes"}, {"keys", "rotate", filepath.Join(d.dir, "keyset.json")},
+		{"status"},
+		{"-t", "acme", "status"},
+		{"-t", "acme", "agents"},
+		{"-t", "acme", "timeline"},
+		{"-t", "acme", "doctor"},
+		{"-t", "acme", "refresh"},
+		{"-t", "acme", "map", "4", "u-1"},
+		{"-t", "acme", "unmap", "4"},
+		{"-t", "acme", "disconnect", "--yes"},
+		{"keys", "rotate", filepath.Join(d.dir, "keyset.json")},
 	} {
 		out := d.want(exitOK, append(args, "--json")...)
 		if !json.Valid([]byte(out)) {

@@ -118,7 +118,7 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "   "+format
 func (d *demo) took(ds halotest.Deliveries) error {
 	for _, one := range ds {
 		if one.Status != http.StatusOK {
-			return fmt.Errorf("a delivery was answered %d (%v)", one.Status, one.Err)
+			return errors.Join(fmt.Errorf("a delivery was answered %d", one.Status), one.Err)
 		}
 		d.sent += one.Items
 	}

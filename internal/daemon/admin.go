@@ -49,7 +49,7 @@ func serveAdmin(ctx context.Context, addr string, h *health, reg *prometheus.Reg
 }
 
 func (a *admin) close() {
-	a.server.Close()
+	_ = a.server.Close() // whoever is being served asks again elsewhere
 	<-a.done
 }
 

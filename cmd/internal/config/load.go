@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -26,14 +27,14 @@ func Load[T Checked](environ []string) (T, error) {
 // explained replaces the parser's errors, which name Go's fields and quote the
 // value, by ones that name the variable and what it wants.
 func explained[T any](err error) error {
-	agg, ok := err.(env.AggregateError)
+	agg, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
 		return err
 	}
 	var errs []error
 	vars := Describe[T]()
 	for _, e := range agg.Errors {
-		p, ok := e.(env.ParseError)
+		p, ok := errors.AsType[env.ParseError](e)
 		if !ok {
 			errs = append(errs, e)
 			continue

@@ -90,8 +90,10 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiDrain)
 	defer cancel()
 	if err := server.Shutdown(drain); errors.Is(err, context.DeadlineExceeded) {
-		server.Close()
+		_ = server.Close() // what is left is cut off: that is the point
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return nil
 }

@@ -137,8 +137,16 @@ func driverTypes(t *testing.T, e *Engine) {
 		t.Fatal(err)
 	}
 	for i, column := range []any{
-		[]uuid.UUID{id, uuid.Nil}, []string{"acme", ""}, []string{"u1", "täst"}, []float32{0.25, 1}, []uint64{1 << 63, 0}, []int32{-5, 0},
-		[]string{"actor", "assignee"}, []time.Time{at, time.UnixMilli(0)}, []*int64{&seven, nil}, [][]string{{"a", "b"}, {}},
+		[]uuid.UUID{id, uuid.Nil},
+		[]string{"acme", ""},
+		[]string{"u1", "täst"},
+		[]float32{0.25, 1},
+		[]uint64{1 << 63, 0},
+		[]int32{-5, 0},
+		[]string{"actor", "assignee"},
+		[]time.Time{at, time.UnixMilli(0)},
+		[]*int64{&seven, nil},
+		[][]string{{"a", "b"}, {}},
 	} {
 		if err := batch.Column(i).Append(column); err != nil {
 			t.Fatalf("column %d: %v", i, err)
@@ -176,8 +184,10 @@ func driverTypes(t *testing.T, e *Engine) {
 
 func driverCompression(t *testing.T, e *Engine) {
 	mustExec(t, dial(t, e, "", nil), "CREATE TABLE packed (method String, n UInt32) ENGINE = MergeTree ORDER BY n")
-	for _, method := range []clickhouse.CompressionMethod{clickhouse.CompressionNone, clickhouse.CompressionLZ4,
-		clickhouse.CompressionZSTD, clickhouse.CompressionGZIP, clickhouse.CompressionDeflate} {
+	for _, method := range []clickhouse.CompressionMethod{
+		clickhouse.CompressionNone, clickhouse.CompressionLZ4,
+		clickhouse.CompressionZSTD, clickhouse.CompressionGZIP, clickhouse.CompressionDeflate,
+	} {
 		conn := dial(t, e, "", func(o *clickhouse.Options) { o.Compression = &clickhouse.Compression{Method: method, Level: 1} })
 		batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO packed")
 		if err != nil {
@@ -249,7 +259,8 @@ func driverExceptions(t *testing.T, e *Engine) {
 
 func driverParameters(t *testing.T, e *Engine) {
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithParameters(clickhouse.Parameters{
-		"s": `it's "a"; \ -- thing`, "n": "-7", "at": "2026-01-02 03:04:05.006"}))
+		"s": `it's "a"; \ -- thing`, "n": "-7", "at": "2026-01-02 03:04:05.006",
+	}))
 	var s string
 	var n int32
 	var at time.Time

@@ -104,8 +104,10 @@ func TestTheHTTPInterface(t *testing.T) {
 func TestAnswersSayWhatTheyAre(t *testing.T) {
 	e := start(t, t.TempDir())
 	res, _ := ask(t, e, http.MethodPost, "?query_id=mine", "SELECT 1 FORMAT JSON")
-	for name, want := range map[string]string{"Content-Type": "application/json; charset=UTF-8", "X-ClickHouse-Format": "JSON",
-		"X-ClickHouse-Query-Id": "mine", "X-ClickHouse-Timezone": "UTC"} {
+	for name, want := range map[string]string{
+		"Content-Type": "application/json; charset=UTF-8", "X-ClickHouse-Format": "JSON",
+		"X-ClickHouse-Query-Id": "mine", "X-ClickHouse-Timezone": "UTC",
+	} {
 		if got := res.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}

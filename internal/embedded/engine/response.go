@@ -180,8 +180,10 @@ func handshake(revision int, version string) []byte {
 	ver.Append(version)
 	tz.Append("UTC")
 	columns := []proto.InputColumn{
-		{Name: "displayName()", Data: name}, {Name: "version()", Data: ver},
-		{Name: "revision()", Data: proto.ColUInt32{0}}, {Name: "timezone()", Data: tz},
+		{Name: "displayName()", Data: name},
+		{Name: "version()", Data: ver},
+		{Name: "revision()", Data: proto.ColUInt32{0}},
+		{Name: "timezone()", Data: tz},
 	}
 	var buf proto.Buffer
 	block := proto.Block{Info: proto.BlockInfo{BucketNum: -1}, Columns: len(columns), Rows: 1}
