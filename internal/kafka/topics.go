@@ -71,14 +71,23 @@ func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, 
 	if replication <= 0 {
 		replication = -1
 	}
-	configs := topicConfigs(spec, o)
+	configs := topicConfigs(spec, o, int(o.Replication))
 	created, err := adm.CreateTopic(ctx, partitions, replication, configs, spec.Name)
 	if err == nil {
 		err = created.Err
 	}
-	if !errors.Is(err, kerr.TopicAlreadyExists) {
+	replicas := int(created.ReplicationFactor)
+	switch {
+	case errors.Is(err, kerr.TopicAlreadyExists):
+		if replicas, err = replicasOf(ctx, adm, spec.Name); err != nil {
+			return err
+		}
+	case err != nil || o.Replication > 0:
 		return err
 	}
+	// How many replicas there are is known only now: the cluster chose the
+	// number, or whoever created the topic did.
+	configs = topicConfigs(spec, o, replicas)
 	alter := make([]kadm.AlterConfig, 0, len(configs))
 	for name, value := range configs {
 		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: value})
@@ -95,7 +104,15 @@ func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, 
 	return nil
 }
 
-func topicConfigs(spec schemas.TopicSpec, o TopicOptions) map[string]*string {
+func replicasOf(ctx context.Context, adm *kadm.Client, topic string) (int, error) {
+	details, err := adm.ListTopics(ctx, topic)
+	if err == nil {
+		err = details.Error()
+	}
+	return details[topic].Partitions.NumReplicas(), err
+}
+
+func topicConfigs(spec schemas.TopicSpec, o TopicOptions, replicas int) map[string]*string {
 	c := make(map[string]*string)
 	set := func(name, value string) { c[name] = &value }
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
@@ -118,8 +135,11 @@ func topicConfigs(spec schemas.TopicSpec, o TopicOptions) map[string]*string {
 			set("retention.bytes", strconv.FormatInt(o.MaxBytes, 10))
 		}
 	}
-	// With acks=all and one in-sync replica, "acknowledged" means one disk.
-	if o.Replication >= 3 {
+	// With acks=all and one in-sync replica, "acknowledged" means one disk. By
+	// the replicas that the topic has and not by those that were asked for: two
+	// in sync, of a topic that was created with one, is a topic that takes
+	// nothing any more.
+	if replicas >= 3 {
 		set("min.insync.replicas", "2")
 	}
 	return c

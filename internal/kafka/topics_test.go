@@ -78,6 +78,34 @@ func TestApplyingAgainBringsAnExistingTopicToItsSpecAndKeepsItsPartitions(t *tes
 	}
 }
 
+func TestThreeReplicasAcknowledgeWithTwoWhoeverChoseTheirNumber(t *testing.T) {
+	specs := []schemas.TopicSpec{{Name: "log", Partitions: 2}}
+	three := []kfake.Opt{kfake.NumBrokers(3), kfake.BrokerConfigs(map[string]string{"default.replication.factor": "3"})}
+	for _, tt := range []struct {
+		name     string
+		cluster  []kfake.Opt
+		replicas []int16 // as asked for in each round
+		want     string  // min.insync.replicas
+	}{
+		{"asked for", three, []int16{3}, "2"},
+		{"the cluster's default", three, []int16{0}, "2"},
+		{"those of a topic that exists", three, []int16{3, 0}, "2"},
+		{"not those of a topic that has one", three, []int16{1, 3}, "1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cl := kafkatest.New(t, tt.cluster...).Client(t)
+			for _, n := range tt.replicas {
+				if err := kafka.EnsureTopics(t.Context(), cl, specs, kafka.TopicOptions{Replication: n}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := config(t, cl, "log")["min.insync.replicas"]; got != tt.want {
+				t.Errorf("min.insync.replicas = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestARefusedTopicIsReported(t *testing.T) {
 	c := kafkatest.New(t)
 	specs := []schemas.TopicSpec{{Name: "log", Partitions: 1}}
