@@ -105,7 +105,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.survive(w)
 	good, skipped, refusal := e.serve(r, arrived)
 	if refusal == nil {
-		e.metrics.deliveries[accepted].Inc()
+		e.metrics.answered(good + skipped)
 		writeAccepted(w, good, skipped)
 		return
 	}
@@ -140,7 +140,7 @@ func (e *Edge) serve(r *http.Request, arrived time.Time) (good, skipped int, _ *
 	if refusal := d.keep(r.Context(), events); refusal != nil {
 		return 0, 0, refusal
 	}
-	good, skipped = e.metrics.accept(events, e.now().Sub(arrived))
+	good, skipped = e.metrics.accept(d.connection.Tenant, events, arrived, e.now().Sub(arrived))
 	return good, skipped, nil
 }
 

@@ -31,6 +31,8 @@ type metrics struct {
 	ack        prometheus.Histogram
 	body       prometheus.Histogram
 	freshness  prometheus.Observer
+	balance    metric.Balance
+	last       *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -57,6 +59,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			"Bytes of the bodies read, after gunzip. Those that were refused before reading, or were too large, are not in it.",
 			[]float64{512, 1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 2 << 20}))),
 		freshness: metric.Freshness(reg).WithLabelValues("ingest"),
+		balance:   metric.NewBalance(reg, "ingest"),
+		last: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "halo_ingest_last_delivery_timestamp_seconds",
+			Help: "When the tenant's last accepted delivery arrived at this process, in Unix time. Take the maximum over processes and over time: " +
+				"a process knows nothing of before its start, and keeps a tenant that has been disconnected.",
+		}, []string{"tenant"})),
 	}
 	for _, r := range []result{accepted, malformed, unauthorized, tooLarge, rateLimited, unavailable} {
 		m.deliveries[r] = deliveries.WithLabelValues(string(r)) // at 0 from the start: a rate needs the zero before the first
@@ -67,9 +75,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// accept counts an acknowledged delivery and returns what its answer says: how
+// accept counts an acknowledged delivery of tenant and returns what its answer says: how
 // many events may make activities, and how many have a refusal.
-func (m *metrics) accept(events []schemas.Event, took time.Duration) (good, skipped int) {
+func (m *metrics) accept(tenant schemas.Tenant, events []schemas.Event, arrived time.Time, took time.Duration) (good, skipped int) {
 	for i := range events {
 		if events[i].Refusal != "" {
 			skipped++
@@ -83,5 +91,14 @@ func (m *metrics) accept(events []schemas.Event, took time.Duration) (good, skip
 	for range events {
 		m.freshness.Observe(took.Seconds())
 	}
+	m.balance.Out.Add(float64(good))
+	m.balance.Skipped.Add(float64(skipped))
+	m.last.WithLabelValues(string(tenant)).Set(float64(arrived.UnixMilli()) / 1e3)
 	return good, skipped
+}
+
+// answered counts what a 200 has promised.
+func (m *metrics) answered(events int) {
+	m.deliveries[accepted].Inc()
+	m.balance.In.Add(float64(events))
 }
