@@ -11,6 +11,7 @@ import (
 type metrics struct {
 	checks     *prometheus.CounterVec
 	operations *prometheus.CounterVec
+	breaches   map[metric.Promise]prometheus.Counter
 }
 
 func newMetrics(c *Connect, reg prometheus.Registerer) *metrics {
@@ -23,18 +24,31 @@ func newMetrics(c *Connect, reg prometheus.Registerer) *metrics {
 		webhook: prometheus.NewDesc("halo_connect_webhook_active",
 			"1 where the tenant's webhook was there, switched on and pointing at us when it was last looked at, else 0. Says nothing about whether events arrive.", []string{"tenant"}, nil),
 		checked: prometheus.NewDesc("halo_connect_checked_timestamp_seconds",
-			"When the tenant's webhook was last looked at successfully, in Unix time.", []string{"tenant"}, nil),
+			"When the tenant's webhook was last looked at successfully, in Unix time. Falls behind while Halo cannot be asked.", []string{"tenant"}, nil),
+		silent: prometheus.NewDesc("halo_connect_silent",
+			"1 where nothing has arrived from the tenant for longer than at any time in the two weeks before, else 0. "+
+				"0 also for a connection that is too young to have a rhythm. May be a public holiday.", []string{"tenant"}, nil),
+		sealed: prometheus.NewDesc("halo_connect_sealed_tenants",
+			"Tenants whose vault record does not open with the keyset at hand; they are left alone, and shown nowhere else. Only the active instance knows.", nil, nil),
 	}))
-	return &metrics{
+	m := &metrics{
+		breaches: metric.Breaches(reg, "connect", metric.AsOfArrival),
 		checks: metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "halo_connect_health_checks_total",
-			Help: "Looks at connections by the cause of failure, ok where Halo could be asked: what it said about the webhook is in the connection's state.",
+			Help: "Looks at connections, by the cause of failure, ok where Halo could be asked: what it said about the webhook is in the connection's state.",
 		}, []string{"cause"})),
 		operations: metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "halo_connect_operations_total",
-			Help: "Changes asked for through the API, by what was asked and how it ended: ok or the code of the error.",
+			Help: "Changes asked for through the API, by what was asked and how it ended: ok or the code of the error, which may be the caller's fault, Halo's or ours.",
 		}, []string{"operation", "result"})),
 	}
+	m.checks.WithLabelValues("ok") // there before the first, so that a rate over it sees that one
+	for _, rt := range routeTable() {
+		if rt.change != "" {
+			m.operations.WithLabelValues(rt.change, "ok")
+		}
+	}
+	return m
 }
 
 func (m *metrics) check(f findings) {
@@ -47,8 +61,8 @@ func (m *metrics) check(f findings) {
 
 // picture is what a scrape sees of the term.
 type picture struct {
-	c                                     *Connect
-	active, connections, webhook, checked *prometheus.Desc
+	c                                                     *Connect
+	active, connections, webhook, checked, silent, sealed *prometheus.Desc
 }
 
 func (p *picture) Describe(ch chan<- *prometheus.Desc) {
@@ -56,6 +70,8 @@ func (p *picture) Describe(ch chan<- *prometheus.Desc) {
 	ch <- p.connections
 	ch <- p.webhook
 	ch <- p.checked
+	ch <- p.silent
+	ch <- p.sealed
 }
 
 func (p *picture) Collect(ch chan<- prometheus.Metric) {
@@ -68,9 +84,12 @@ func (p *picture) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	gauge(p.active, 1)
-	count := make(map[string]int)
+	count, sealed := make(map[string]int), 0
 	for _, tn := range t.all() {
 		snap := tn.seen.Load()
+		if snap.sealed != nil {
+			sealed++
+		}
 		if !snap.known() {
 			continue
 		}
@@ -79,11 +98,8 @@ func (p *picture) Collect(ch chan<- prometheus.Metric) {
 		if !snap.connected() {
 			continue
 		}
-		active := 0.0
-		if snap.Findings.active() {
-			active = 1
-		}
-		gauge(p.webhook, active, string(tn.id))
+		gauge(p.webhook, indicator(snap.Findings.active()), string(tn.id))
+		gauge(p.silent, indicator(!snap.Findings.SilentSince.IsZero()), string(tn.id))
 		if at := snap.Findings.At; !at.IsZero() {
 			gauge(p.checked, float64(at.Unix()), string(tn.id))
 		}
@@ -91,4 +107,12 @@ func (p *picture) Collect(ch chan<- prometheus.Metric) {
 	for _, state := range States() {
 		gauge(p.connections, float64(count[state]), state)
 	}
+	gauge(p.sealed, float64(sealed))
+}
+
+func indicator(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -143,6 +144,7 @@ func (t *term) assign(ctx context.Context, tn *tenant) (int, error) {
 	tn.seen.Store(&next)
 	if late := t.c.now().Sub(at.from); late > 0 {
 		// Events that arrived in between may have been judged without them.
+		t.c.metrics.breaches[metric.AsOfArrival].Inc()
 		t.c.log.Warn("mappings were acknowledged after the instant from which they hold",
 			"tenant", tn.id, "mappings", len(changed), "late", late)
 	}
