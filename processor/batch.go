@@ -90,7 +90,7 @@ func (b *batch) lookup(tenant schemas.Tenant, agent schemas.AgentID) (schemas.Ma
 }
 
 func (b *batch) add(from *kgo.Record, event schemas.Event, o Outcome) {
-	record := kgo.Record{Key: from.Key}
+	record := kgo.Record{Key: from.Key, Context: from.Context} // a trace goes on, where there is one
 	if string(from.Key) != string(event.Tenant) {
 		record.Key = []byte(event.Tenant)
 	}
@@ -112,7 +112,9 @@ func (b *batch) add(from *kgo.Record, event schemas.Event, o Outcome) {
 // bury makes a dead letter: what is not a record of ours would stop the topic
 // for ever if it were waited for, and be lost if it were passed over.
 func (b *batch) bury(r *kgo.Record, reason string) {
-	b.records = append(b.records, *kafka.Dead(b.topics, r, reason))
+	dead := kafka.Dead(b.topics, r, reason)
+	dead.Context = r.Context
+	b.records = append(b.records, *dead)
 	b.dead++
 }
 
