@@ -23,6 +23,7 @@ import (
 	"github.com/worksights/halo-connector/internal/embedded/broker"
 	"github.com/worksights/halo-connector/internal/embedded/engine"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 )
 
 // startTimeout bounds the start of both engines: the broker reads its whole
@@ -70,6 +71,7 @@ func (l *local) build(ctx context.Context, cfg config.Local, log *slog.Logger, r
 	if err != nil {
 		return nil, fmt.Errorf("embedded Kafka: %w", err)
 	}
+	metric.Disk(reg, "kafka", kfk.Space)
 	// Whatever fails from here on, the broker closes its files: it has no
 	// other way to know that they are whole.
 	defer func() {
@@ -189,13 +191,13 @@ func (h *house) stages(ctx context.Context, reg *prometheus.Registry) ([]daemon.
 	var all []daemon.Component
 	for _, assemble := range []func() ([]daemon.Component, error){
 		func() ([]daemon.Component, error) {
-			return stage.Sink(ctx, config.Sink{KafkaGroup: "sink", ClickHouse: clickhouse, Batch: cfg.Batch, Kafka: h.kafka()}, h.log, reg)
+			return stage.Sink(ctx, config.Sink{KafkaGroup: "sink", ClickHouse: clickhouse, Batch: cfg.Batch, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
 		},
 		func() ([]daemon.Component, error) {
-			return stage.Processor(ctx, config.Processor{KafkaGroup: "processor", Weights: cfg.Weights, Kafka: h.kafka()}, h.log, reg)
+			return stage.Processor(ctx, config.Processor{KafkaGroup: "processor", Weights: cfg.Weights, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
 		},
 		func() ([]daemon.Component, error) {
-			return stage.Ingest(ctx, config.Ingest{ListenAddr: h.ports.webhooks(), Edge: cfg.Edge, Kafka: h.kafka()}, h.log, reg)
+			return stage.Ingest(ctx, config.Ingest{ListenAddr: h.ports.webhooks(), Edge: cfg.Edge, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
 		},
 		func() ([]daemon.Component, error) {
 			return stage.Connect(ctx, config.Connect{

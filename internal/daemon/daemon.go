@@ -69,6 +69,7 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 	reg := prometheus.NewRegistry()
 	metric.Process(reg, cfg.Program)
 	health := &health{}
+	metric.Register(reg, newReadiness(health))
 	if cfg.AdminAddr != "" {
 		// Before the components are built: a table that takes a minute to
 		// read must be seen to be reading.

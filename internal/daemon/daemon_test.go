@@ -95,6 +95,7 @@ func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
 	h := &health{}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "halo_example_total", Help: "Counts nothing."}))
+	reg.MustRegister(newReadiness(h))
 	handler := handler(h, reg)
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
@@ -118,6 +119,11 @@ func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
 	expect("/readyz", 503, "stopping")
 	expect("/healthz", 200, "ok")
 	expect("/metrics", 200, "halo_example_total 0")
+	expect("/metrics", 200, `halo_component_ready{component="table"} 0`)
+	h.up = true
+	expect("/metrics", 200, `halo_component_ready{component="table"} 1`)
+	why = errors.New("behind")
+	expect("/metrics", 200, `halo_component_ready{component="table"} 0`)
 }
 
 func TestTheLogIsAsAskedFor(t *testing.T) {

@@ -35,3 +35,10 @@ func freeBytes(dir string) (uint64, error) {
 	}
 	return s.Bavail * uint64(s.Bsize), nil
 }
+
+// Space is how much may still be written to the broker's disk, and below which
+// floor the broker takes no records.
+func (b *Broker) Space() (free, floor uint64, err error) {
+	free, err = b.cfg.Free(b.cfg.Dir)
+	return free, b.cfg.MinFree, err
+}
