@@ -13,9 +13,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
 	"github.com/worksights/halo-connector/ingest/halopsa"
+	"github.com/worksights/halo-connector/internal/tracing"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -44,6 +47,7 @@ type Config struct {
 	RateLimit    int              // deliveries a second and connection, for a moment twice as many; 0: no bound
 	Drain        time.Duration    // how long Run waits for open requests at its end; 0: 5 s
 	Now          func() time.Time // nil: time.Now
+	Tracer       trace.Tracer     // of the deliveries that are followed; nil: none is
 }
 
 // ErrConfig says that a Config makes no sense.
@@ -56,6 +60,7 @@ type Edge struct {
 	logger      *slog.Logger
 	now         func() time.Time
 	drain       time.Duration
+	tracer      trace.Tracer
 
 	metrics  *metrics
 	bodies   bodies
@@ -81,12 +86,16 @@ func New(cfg Config, connections Connections, log Log, logger *slog.Logger, reg 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Tracer == nil {
+		cfg.Tracer = tracing.Nothing()
+	}
 	return &Edge{
 		connections: connections,
 		log:         log,
 		logger:      logger,
 		now:         cfg.Now,
 		drain:       cfg.Drain,
+		tracer:      cfg.Tracer,
 		metrics:     newMetrics(reg),
 		bodies:      bodies{max: cfg.MaxBodyBytes},
 		lanes:       lanes{perSecond: cfg.RateLimit},
@@ -103,8 +112,14 @@ const route = "/v1/webhooks/halo/"
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := e.now()
 	defer e.survive(w)
+	ctx, span := e.tracer.Start(r.Context(), "delivery", trace.WithSpanKind(trace.SpanKindServer))
+	defer span.End()
+	if span.IsRecording() {
+		r = r.WithContext(ctx)
+	}
 	good, skipped, refusal := e.serve(r, arrived)
 	if refusal == nil {
+		span.SetAttributes(attribute.Int("events", good), attribute.Int("skipped", skipped))
 		e.metrics.answered(good + skipped)
 		writeAccepted(w, good, skipped)
 		return
@@ -112,6 +127,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refusal.result != "" {
 		e.metrics.deliveries[refusal.result].Inc()
 	}
+	tracing.Failed(span, string(refusal.result))
 	refusal.write(w)
 }
 
@@ -129,6 +145,8 @@ func (e *Edge) serve(r *http.Request, arrived time.Time) (good, skipped int, _ *
 	if refusal := d.authenticate(r); refusal != nil {
 		return 0, 0, refusal
 	}
+	trace.SpanFromContext(r.Context()).SetAttributes(
+		attribute.String("tenant", string(d.connection.Tenant)), attribute.String("connection", string(d.connection.ID)))
 	lane := e.lanes.of(d.connection.ID)
 	if !lane.deliveries.AllowN(arrived, 1) {
 		return 0, 0, refusedRate

@@ -32,11 +32,11 @@ const generation = 1 << 15
 // memory remembers the latest rows by their id, to see whether a repeat says
 // the same. It forgets half of them at a time. The zero memory is empty.
 type memory struct {
-	young, old map[schemas.ID]trace
+	young, old map[schemas.ID]imprint
 }
 
-// trace is what has to stay the same.
-type trace struct {
+// imprint is what has to stay the same.
+type imprint struct {
 	tenant   schemas.Tenant
 	event    int64 // milliseconds
 	received int64
@@ -46,7 +46,7 @@ type trace struct {
 // judge compares a row with the first one seen of its event, and remembers it
 // where there was none.
 func (m *memory) judge(o *Outcome) verdict {
-	now := trace{o.Tenant, o.EventTime.UnixMilli(), o.ReceivedAt.UnixMilli(), uint16(o.Version())}
+	now := imprint{o.Tenant, o.EventTime.UnixMilli(), o.ReceivedAt.UnixMilli(), uint16(o.Version())}
 	first, ok := m.young[o.ID]
 	if !ok {
 		first, ok = m.old[o.ID]
@@ -66,9 +66,9 @@ func (m *memory) judge(o *Outcome) verdict {
 	return same
 }
 
-func (m *memory) remember(id schemas.ID, t trace) {
+func (m *memory) remember(id schemas.ID, t imprint) {
 	if m.young == nil || len(m.young) >= generation {
-		m.old, m.young = m.young, make(map[schemas.ID]trace, generation)
+		m.old, m.young = m.young, make(map[schemas.ID]imprint, generation)
 	}
 	m.young[id] = t
 }

@@ -58,6 +58,7 @@ func (s *Sink) settle(ctx context.Context, b *batch) error {
 		return nil
 	}
 	var refused []letter
+	began := time.Now()
 	err := s.insist(ctx, b, "append", func(ctx context.Context) (err error) {
 		refused, err = s.append(ctx, b)
 		return err
@@ -66,6 +67,7 @@ func (s *Sink) settle(ctx context.Context, b *batch) error {
 		return err
 	}
 	s.metrics.appended(b.rows, len(refused), time.Now())
+	s.follow(b, began)
 	s.metrics.watch(b, &s.seen)
 
 	b.dead = append(b.dead, refused...)

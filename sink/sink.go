@@ -13,9 +13,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
+	"github.com/worksights/halo-connector/internal/tracing"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -34,7 +36,7 @@ const (
 	DefaultDrain = 10 * time.Second
 )
 
-// Config is what a sink needs to know. Zero values of the last four mean the
+// Config is what a sink needs to know. Zero values of the last five mean the
 // defaults.
 type Config struct {
 	Kafka     kafka.Config
@@ -43,6 +45,7 @@ type Config struct {
 	BatchRows int           // append at the latest when so many rows are in hand
 	BatchWait time.Duration // or when the first of them has waited so long
 	Drain     time.Duration // how long Run goes on appending what it has in hand after its context is done
+	Tracer    trace.Tracer  // of the rows that are being followed; nil: none is
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -66,6 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Drain == 0 {
 		c.Drain = DefaultDrain
+	}
+	if c.Tracer == nil {
+		c.Tracer = tracing.Nothing()
 	}
 	return c, nil
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/tracing"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -134,6 +135,25 @@ type Retention struct {
 func (c Retention) check() []error {
 	if c.RetentionMonths < 1 || c.RetentionMonths > 1200 {
 		return []error{fmt.Errorf("RETENTION_MONTHS: want 1 to 1200, not %d", c.RetentionMonths)}
+	}
+	return nil
+}
+
+// Tracing says which deliveries are followed to their rows, and where their
+// traces go.
+type Tracing struct {
+	TraceEndpoint string  `env:"OTEL_EXPORTER_OTLP_ENDPOINT" desc:"collector of traces, OTLP over HTTP, such as http://127.0.0.1:4318; empty: no tracing"`
+	TraceRatio    float64 `env:"TRACE_RATIO" envDefault:"0.01" desc:"share of deliveries that are traced, 0 to 1"`
+}
+
+// Of is the configuration of a program's tracing.
+func (c Tracing) Of(program string) tracing.Config {
+	return tracing.Config{Endpoint: c.TraceEndpoint, Ratio: c.TraceRatio, Program: program}
+}
+
+func (c Tracing) check() []error {
+	if err := c.Of("").Validate(); err != nil {
+		return []error{fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_RATIO: %w", err)}
 	}
 	return nil
 }

@@ -16,12 +16,13 @@ type Ingest struct {
 	AdminAddr  string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9101" desc:"/metrics, /healthz and /readyz"`
 	Edge
 	Kafka
+	Tracing
 	Log
 }
 
 // Validate reports all that is wrong, joined.
 func (c Ingest) Validate() error {
-	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), c.Edge.check(), c.Kafka.check(), c.Log.check())
+	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), c.Edge.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Processor is the environment of the processor.
@@ -31,6 +32,7 @@ type Processor struct {
 	OutputPrefix string `env:"OUTPUT_PREFIX" desc:"begins the names of the topics it writes; default TOPIC_PREFIX"`
 	Weights
 	Kafka
+	Tracing
 	Log
 }
 
@@ -45,7 +47,7 @@ func (c Processor) Output() string {
 // Validate reports all that is wrong, joined.
 func (c Processor) Validate() error {
 	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkGroup(c.KafkaGroup), checkPrefix("OUTPUT_PREFIX", c.OutputPrefix),
-		c.Weights.check(), c.Kafka.check(), c.Log.check())
+		c.Weights.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Processor gives the weights in the processor's form.
@@ -72,12 +74,13 @@ type Sink struct {
 	ClickHouse
 	Batch
 	Kafka
+	Tracing
 	Log
 }
 
 // Validate reports all that is wrong, joined.
 func (c Sink) Validate() error {
-	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkGroup(c.KafkaGroup), c.ClickHouse.check(), c.Batch.check(), c.Kafka.check(), c.Log.check())
+	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkGroup(c.KafkaGroup), c.ClickHouse.check(), c.Batch.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Connect is the environment of the control plane.
@@ -120,6 +123,7 @@ type Local struct {
 	Retention
 	Halo
 	TopicPrefix string `env:"TOPIC_PREFIX" envDefault:"halo." desc:"begins the names of all topics"`
+	Tracing
 	Log
 }
 
@@ -136,7 +140,7 @@ func (c Local) Validate() error {
 	if c.PublicIngestURL != "" {
 		errs = append(errs, checkURL("PUBLIC_INGEST_URL", c.PublicIngestURL)...)
 	}
-	return joined(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix), c.Edge.check(), c.Weights.check(), c.Batch.check(), c.Retention.check(), c.Halo.check(), c.Log.check())
+	return joined(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix), c.Edge.check(), c.Weights.check(), c.Batch.check(), c.Retention.check(), c.Halo.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Topics is the environment of haloctl topics apply.

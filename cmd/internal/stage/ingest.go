@@ -18,7 +18,11 @@ import (
 // endpoint.
 func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("ingest"), cfg.Topics()
-	producer, err := kafka.NewProducer(client, log, reg)
+	traces, tracing, err := follow(ctx, cfg.Tracing, "ingest")
+	if err != nil {
+		return nil, err
+	}
+	producer, err := kafka.NewProducer(client, log, reg, traces.Options("ingest", "")...)
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +31,7 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 		return nil, err
 	}
 	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg, table.Options[schemas.Connection]{})
-	edge, err := ingest.New(ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit},
+	edge, err := ingest.New(ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit, Tracer: traces.Tracer()},
 		connections, ingest.NewKafkaLog(producer, topics.Events), log, reg)
 	if err != nil {
 		return nil, err
@@ -38,6 +42,7 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 	}
 	log.Info("webhooks are served", "addr", ln.Addr().String())
 	return []daemon.Component{
+		tracing,
 		closing("ingest producer", producer),
 		{Name: "connections table", Run: connections.Run, Ready: connections.Ready},
 		{Name: "ingest", Run: func(ctx context.Context) error { return edge.Run(ctx, ln) }, Ready: edge.Ready},

@@ -16,9 +16,13 @@ import (
 
 // Processor assembles the processor: its producer, the table of mappings, and
 // the group member that reads events.
-func Processor(_ context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("processor"), cfg.Topics()
-	producer, err := kafka.NewProducer(client, log, reg)
+	traces, tracing, err := follow(ctx, cfg.Tracing, "processor")
+	if err != nil {
+		return nil, err
+	}
+	producer, err := kafka.NewProducer(client, log, reg, traces.Options("processor", "")...)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +30,7 @@ func Processor(_ context.Context, cfg config.Processor, log *slog.Logger, reg *p
 	if err != nil {
 		return nil, err
 	}
-	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg)
+	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg, traces.Options("processor", cfg.KafkaGroup)...)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +44,7 @@ func Processor(_ context.Context, cfg config.Processor, log *slog.Logger, reg *p
 		return nil, err
 	}
 	return []daemon.Component{
+		tracing,
 		closing("processor producer", producer),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
 		{Name: "processor", Run: p.Run},

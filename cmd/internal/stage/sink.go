@@ -14,7 +14,11 @@ import (
 
 // Sink assembles the sink: the database, and the group member that reads
 // outcomes.
-func Sink(_ context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	traces, tracing, err := follow(ctx, cfg.Tracing, "sink")
+	if err != nil {
+		return nil, err
+	}
 	conn, err := clickhouse.Open(cfg.ClickHouseDSN.Reveal())
 	if err != nil {
 		return nil, err
@@ -25,11 +29,13 @@ func Sink(_ context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.
 		Group:     cfg.KafkaGroup,
 		BatchRows: cfg.BatchRows,
 		BatchWait: cfg.BatchWait,
-	}, sink.NewClickHouse(conn), log, reg)
+		Tracer:    traces.Tracer(),
+	}, sink.NewClickHouse(conn), log, reg, traces.Options("sink", cfg.KafkaGroup)...)
 	if err != nil {
 		return nil, err
 	}
 	return []daemon.Component{
+		tracing,
 		{Name: "sink database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()

@@ -9,10 +9,13 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/tracing"
 )
 
 // closing is a component that does nothing but close a client once everything
@@ -27,6 +30,28 @@ func closing(name string, cl *kgo.Client) daemon.Component {
 		},
 	}
 }
+
+// follow makes a stage's tracing, and the component that sends the last spans
+// once everything that was started after it has stopped.
+func follow(ctx context.Context, cfg config.Tracing, program string) (*tracing.Tracing, daemon.Component, error) {
+	t, err := tracing.New(ctx, cfg.Of(program))
+	if err != nil {
+		return nil, daemon.Component{}, err
+	}
+	return t, daemon.Component{
+		Name: program + " tracing",
+		Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+			defer cancel()
+			return t.Close(last)
+		},
+	}, nil
+}
+
+// lastSpans is how long a stage may take at its end to send spans: a collector
+// that is away must not make a clean stop look like a failure for long.
+const lastSpans = 2 * time.Second
 
 // listen opens a stage's listener. It is opened while the stage is assembled,
 // so that a port which is taken is said at once and not after a start.

@@ -1,0 +1,19 @@
+package sink
+
+import (
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+)
+
+// follow ends the traces of the rows that are in the store now: the last span
+// of a delivery's way is its append, pauses and failed attempts included.
+func (s *Sink) follow(b *batch, began time.Time) {
+	for _, r := range b.sources {
+		if r.Context == nil || !trace.SpanContextFromContext(r.Context).IsSampled() {
+			continue
+		}
+		_, span := s.cfg.Tracer.Start(r.Context, "append", trace.WithTimestamp(began))
+		span.End()
+	}
+}
