@@ -190,4 +190,3 @@ func TestSinksThatComeAndGoUnderLoadLoseNothing(t *testing.T) {
 		w.settled()
 	})
 }
-

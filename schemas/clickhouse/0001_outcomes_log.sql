@@ -25,12 +25,21 @@
 -- not a month, because an insert of late events makes one part per partition.
 -- 0 is the bucket of events without a time (1970-01-01).
 --
--- INDEX on occurred_at. People ask by occurred_at, which is not in the key. It
--- is event_time for nearly every event, and rows are in order of event_time
--- within a tenant, so the smallest and greatest value per granule tell a day's
--- granules from all others. Without it a day of a tenant with 2.5 million
--- events a month reads the whole month. There is none on user_id: a granule
--- covers hours of a tenant, in which nearly every one of its users was active.
+-- displaced_at and its INDEX. People ask by occurred_at, which is not in the key.
+-- For nearly every event it is event_time, which is; the views turn a question
+-- about the one into a range of the other. The rest are displaced: shown at
+-- their arrival, because Halo gave no time or one that cannot be. Those with
+-- no time are together at the beginning of a tenant's rows. For the others, a
+-- resend after more than 31 days or a clock ahead, displaced_at is occurred_at
+-- and 1900 for all other rows: a granule without them never holds the day that
+-- is asked for.
+--
+-- An index on occurred_at itself would not do. Under FINAL the engine must read,
+-- beside a granule that holds the day, all others that its range of keys
+-- touches. The smallest part, of the last seconds, is one granule from the first
+-- tenant to the last: a question about today would read every tenant's
+-- quarter. There is no index on user_id: a granule covers hours of a tenant, in
+-- which nearly every one of its users was active.
 --
 -- index_granularity is half the default: a day of such a tenant is then read
 -- with less of its two neighbours.
@@ -77,8 +86,10 @@ CREATE TABLE IF NOT EXISTS outcomes_log
     occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     -- When the delivery reached us.
     received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    -- occurred_at where it is not event_time, else 1900; computed on insert.
+    displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('1900-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, ZSTD(1)),
 
-    INDEX occurred_at_range occurred_at TYPE minmax GRANULARITY 1
+    INDEX displaced_at_range displaced_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY if(toYear(event_time) >= 2020 AND toYear(event_time) < 2044, toYear(event_time) * 10 + toQuarter(event_time), 0)

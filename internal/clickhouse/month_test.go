@@ -1,0 +1,164 @@
+package clickhouse_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/worksights/halo-connector/internal/clickhouse"
+	"github.com/worksights/halo-connector/internal/clickhousetest"
+)
+
+// september is the month that load fills.
+var september = time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
+
+// load appends a month of events to an empty database with our schema, day by
+// day, as they arrive: the tenant big has n of them and 500 users, nine others
+// have a twentieth each. Nearly all happen between 7 and 19 o'clock on weekdays
+// and arrive a minute later; a fiftieth arrives twice, a thousandth has no
+// time of its own, a tenth is skipped.
+func load(t testing.TB, n int) driver.Conn {
+	t.Helper()
+	dsn := clickhousetest.DSN(t)
+	if err := clickhouse.Migrate(t.Context(), dsn, 240, silent); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := clickhouse.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	for day := range 30 {
+		at := september.AddDate(0, 0, day)
+		share := n * 96 / 100 / 22 // of 22 weekdays
+		if weekday := at.Weekday(); weekday == time.Saturday || weekday == time.Sunday {
+			share = n * 4 / 100 / 8
+		}
+		err := conn.Exec(t.Context(), fmt.Sprintf(`
+			INSERT INTO outcomes_log
+			WITH
+				number %% %[4]d AS event, -- beyond are events that arrive twice
+				event < %[1]d ? 'big' : 'tenant-' || toString(event %% 9) AS tenant,
+				sipHash64(%[2]d, event) AS dice,
+				toDateTime64('%[3]s', 3, 'UTC') + INTERVAL 7 HOUR + toIntervalMillisecond(dice %% (12 * 3600 * 1000)) AS happened,
+				happened + toIntervalMillisecond(45000 + dice %% 60000 + (number >= %[4]d ? 3600000 : 0)) AS arrived,
+				dice %% 997 = 0 ? toDateTime64(0, 3, 'UTC') : happened AS stated,
+				dice %% 10 = 3 AS skipped
+			SELECT
+				tenant, stated, reinterpretAsUUID(sipHash128(%[2]d, event)),
+				bitShiftLeft(281474976710655 - toUnixTimestamp64Milli(arrived), 16) + dice %% 65536,
+				skipped ? 'unmapped' : '', skipped ? '' : 'user-' || toString(intDiv(dice, 100) %% 500), skipped ? '' : 'Ticket',
+				['ticket_logged', 'status_changed', 'updated_by_agent', 'updated_by_user'][1 + dice %% 4], skipped ? 0 : 1,
+				1000 + intDiv(event, 7), 2 + intDiv(dice, 100) %% 500, skipped ? '' : 'assignee', dice %% 30,
+				stated = toDateTime64(0, 3, 'UTC') ? arrived : stated, arrived
+			FROM numbers(%[5]d)`, share, day, at.Format(time.DateOnly), share*145/100, share*148/100))
+		if err != nil {
+			t.Fatalf("load day %d: %v", day, clickhouse.Redact(err))
+		}
+	}
+	return conn
+}
+
+// oneDay is what a timeline asks for: one user's day, by the time that people
+// see, on the view.
+func oneDay(user int, day time.Time) string {
+	return fmt.Sprintf(`SELECT activity_id, kind, weight, ticket_id, agent_id, credited_as, status_id, occurred_at, received_at FROM activities
+		WHERE tenant_id = 'big' AND user_id = 'user-%d' AND occurred_at >= toDateTime64('%s', 3, 'UTC') AND occurred_at < toDateTime64('%s', 3, 'UTC')
+		ORDER BY occurred_at DESC, activity_id LIMIT 1000`, user, day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly))
+}
+
+func explain(t testing.TB, conn driver.Conn, query string) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), "EXPLAIN indexes = 1 "+query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(line + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}
+
+// read is how many granules the plan reads, over all its reads of the table.
+func read(t testing.TB, plan string) (n int) {
+	t.Helper()
+	reads := regexp.MustCompile(`Parts: \d+ \| Granules: (\d+)`).FindAllStringSubmatch(plan, -1)
+	if len(reads) == 0 || strings.Count(plan, "FINAL: 1") != len(reads) {
+		t.Fatalf("%d reads in the plan, and not all of them are folded:\n%s", len(reads), plan)
+	}
+	for _, m := range reads {
+		granules, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += granules
+	}
+	return n
+}
+
+func TestADayOfATenantReadsItsGranulesOnlyUnderFinal(t *testing.T) {
+	conn := load(t, 250_000)
+	if err := conn.Exec(t.Context(), "OPTIMIZE TABLE outcomes_log FINAL"); err != nil {
+		t.Fatal(err)
+	}
+	const month = "SELECT count() FROM activities WHERE tenant_id = 'big'"
+	all := read(t, explain(t, conn, month))
+	if all < 50 {
+		t.Fatalf("the tenant's month has %d granules: this proves nothing", all)
+	}
+	day := september.AddDate(0, 0, 9)
+	queries := map[string]string{
+		"one user's day":              oneDay(17, day),
+		"a day by toDate":             "SELECT count() FROM activities WHERE tenant_id = 'big' AND toDate(occurred_at) = '2026-09-10'",
+		"a day of skips":              "SELECT count() FROM skipped WHERE tenant_id = 'big' AND toDate(occurred_at) = '2026-09-10'",
+		"a day of scores":             "SELECT user_id, score FROM daily_activity WHERE tenant_id = 'big' AND day = '2026-09-10'",
+		"the latest hundred of a day": "SELECT * FROM activities WHERE tenant_id = 'big' AND occurred_at >= '2026-09-10' AND occurred_at < '2026-09-11' ORDER BY occurred_at DESC LIMIT 100",
+	}
+	prunes := func(t *testing.T) {
+		t.Helper()
+		for name, query := range queries {
+			plan := explain(t, conn, query)
+			// A twenty-second of the month, a neighbour at either end, and what
+			// has no event time.
+			if n := read(t, plan); n > all/22+6 {
+				t.Errorf("%s reads %d granules, and the month has %d:\n%s", name, n, all, plan)
+			}
+		}
+	}
+	prunes(t)
+	// Parts of the last seconds are small: one granule from the first tenant to
+	// the last. Had the day been found by a skip index, the engine would read all
+	// that such a granule touches.
+	for i := range 3 {
+		appendSmall(t, conn, day, i)
+	}
+	prunes(t)
+}
+
+// appendSmall appends 200 events of all tenants at the end of day, as the sink
+// does twice a second.
+func appendSmall(t testing.TB, conn driver.Conn, day time.Time, i int) {
+	t.Helper()
+	err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO outcomes_log
+		SELECT number %% 2 ? 'big' : 'tenant-' || toString(number %% 9), at, generateUUIDv4(), 1, '', 'user-' || toString(number %% 500),
+			'Ticket', 'status_changed', 1, number, 2, 'actor', 0, at, at
+		FROM (SELECT number, toDateTime64('%s 19:00:00', 3, 'UTC') + toIntervalSecond(%d) + toIntervalMillisecond(number) AS at FROM numbers(200))`,
+		day.Format(time.DateOnly), i))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
