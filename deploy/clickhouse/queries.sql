@@ -32,10 +32,10 @@ ORDER BY occurred_at, activity_id;
 SELECT
     toMonday(day) AS week,
     user_id,
-    sum(events) AS events,
-    round(sum(score), 2) AS score,
+    sum(d.events) AS events,
+    round(sum(d.score), 2) AS score,
     uniqExact(day) AS days
-FROM daily_activity
+FROM daily_activity AS d
 WHERE tenant_id = {tenant:String}
   AND user_id IN {users:Array(String)}
   AND day >= {from:Date}
@@ -48,10 +48,10 @@ ORDER BY week, user_id;
 -- what the agent did himself, see the weights in the README.
 SELECT
     kind,
-    sum(events) AS events,
-    round(sum(score), 2) AS score,
-    round(100 * sum(score) / sum(sum(score)) OVER (), 1) AS percent
-FROM daily_activity
+    sum(d.events) AS events,
+    round(sum(d.score), 2) AS score,
+    round(100 * sum(d.score) / sum(sum(d.score)) OVER (), 1) AS percent
+FROM daily_activity AS d
 WHERE tenant_id = {tenant:String}
   AND day >= {from:Date}
   AND day < {to:Date}

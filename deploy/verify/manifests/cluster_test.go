@@ -1,0 +1,234 @@
+package manifests
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/worksights/halo-connector/schemas"
+)
+
+func TestBudgetsAndScalersAreOfStagesThatThereAre(t *testing.T) {
+	c := rendered(t, "example")
+	specs := map[string]int32{}
+	for _, s := range schemas.NewTopics(schemas.DefaultTopicPrefix).Specs() {
+		specs[s.Name] = s.Partitions
+	}
+	for name, s := range c.scalers {
+		if c.deployments[s.Spec.ScaleTargetRef.Name] == nil || s.Spec.ScaleTargetRef.Name != name {
+			t.Errorf("scaler %s: there is no Deployment %s", name, s.Spec.ScaleTargetRef.Name)
+			continue
+		}
+		if c.deployments[name].Spec.Replicas != nil {
+			t.Errorf("%s: every apply would undo what the scaler did", name)
+		}
+		if c.budgets[name] == nil || s.Spec.MinReplicas == nil || *s.Spec.MinReplicas < 2 {
+			t.Errorf("%s may be taken away altogether", name)
+		}
+		for _, m := range s.Spec.Metrics {
+			if m.Type != autoscalingv2.ExternalMetricSourceType {
+				continue
+			}
+			topic := m.External.Metric.Selector.MatchLabels["topic"]
+			if specs[topic] == 0 {
+				t.Errorf("scaler %s: there is no topic %q", name, topic)
+			}
+			if s.Spec.MaxReplicas > specs[topic] {
+				t.Errorf("scaler %s: %d members of a topic of %d partitions", name, s.Spec.MaxReplicas, specs[topic])
+			}
+			if b, err := os.ReadFile(root + "/internal/metric/metric.go"); err != nil || !strings.Contains(string(b), `"`+m.External.Metric.Name+`"`) {
+				t.Errorf("scaler %s: we have no metric %s, %v", name, m.External.Metric.Name, err)
+			}
+		}
+	}
+	for name, b := range c.budgets {
+		if c.deployments[name] == nil || b.Spec.Selector.MatchLabels["app.kubernetes.io/name"] != name {
+			t.Errorf("budget %s is of nothing", name)
+		}
+	}
+	if len(c.scalers) != 3 || len(c.budgets) != 3 {
+		t.Errorf("%d scalers, %d budgets", len(c.scalers), len(c.budgets))
+	}
+}
+
+// concerns says which of our pods a policy is about.
+func concerns(s metav1.LabelSelector, names []string) []string {
+	var chosen []string
+	for _, name := range names {
+		ok := true
+		for k, v := range s.MatchLabels {
+			ok = ok && k == "app.kubernetes.io/name" && v == name
+		}
+		for _, e := range s.MatchExpressions {
+			ok = ok && e.Key == "app.kubernetes.io/name" && e.Operator == metav1.LabelSelectorOpIn && slices.Contains(e.Values, name)
+		}
+		if ok {
+			chosen = append(chosen, name)
+		}
+	}
+	return chosen
+}
+
+// TestOnlyConnectReachesTheWorld reads all policies together: for each pod, all
+// that it may reach.
+func TestOnlyConnectReachesTheWorld(t *testing.T) {
+	names := []string{"ingest", "processor", "sink", "connect", "topics", "migrate"}
+	reach := map[string][]string{}
+	nothing := map[networkingv1.PolicyType][]string{}
+	// The base, where engines are namespaces; the example has addresses.
+	for _, p := range rendered(t, "base").policies {
+		pods := concerns(p.Spec.PodSelector, names)
+		if len(pods) == 0 {
+			t.Errorf("policy %s is about no pod of ours", p.Name)
+		}
+		for _, e := range p.Spec.PodSelector.MatchExpressions {
+			for _, v := range e.Values {
+				if !slices.Contains(names, v) {
+					t.Errorf("policy %s is about %s, which is not there", p.Name, v)
+				}
+			}
+		}
+		if len(p.Spec.Egress) == 0 && len(p.Spec.Ingress) == 0 {
+			for _, kind := range p.Spec.PolicyTypes {
+				nothing[kind] = append(nothing[kind], pods...)
+			}
+		}
+		for _, e := range p.Spec.Egress {
+			if len(e.To) == 0 || len(e.Ports) == 0 {
+				t.Errorf("policy %s opens everything", p.Name)
+			}
+			for _, to := range e.To {
+				where := ""
+				switch {
+				case to.IPBlock != nil:
+					where = to.IPBlock.CIDR
+				case to.NamespaceSelector != nil:
+					where = to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
+				}
+				for _, pod := range pods {
+					reach[pod] = append(reach[pod], where)
+				}
+			}
+		}
+	}
+	for _, kind := range []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress} {
+		for _, name := range names {
+			if !slices.Contains(nothing[kind], name) {
+				t.Errorf("%s: %s is open unless a policy says otherwise", name, kind)
+			}
+		}
+	}
+	want := map[string][]string{
+		"ingest":    {"kafka", "kube-system"},
+		"processor": {"kafka", "kube-system"},
+		"sink":      {"clickhouse", "kafka", "kube-system"},
+		"connect":   {"0.0.0.0/0", "2000::/3", "clickhouse", "kafka", "kube-system"},
+		"topics":    {"kafka", "kube-system"},
+		"migrate":   {"clickhouse", "kube-system"},
+	}
+	for name, w := range want {
+		slices.Sort(reach[name])
+		if !slices.Equal(reach[name], w) {
+			t.Errorf("%s reaches %v, want %v", name, reach[name], w)
+		}
+	}
+}
+
+// TestTheAlertsOfKubernetesAreThoseOfPrometheus: with "-args write" it makes
+// them so.
+func TestTheAlertsOfKubernetesAreThoseOfPrometheus(t *testing.T) {
+	const file = kubernetes + "monitoring/prometheusrule.yaml"
+	b, err := os.ReadFile(deploy + "/prometheus/rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Args[len(os.Args)-1] == "write" {
+		head := "# Made of deploy/prometheus/rules.yml by go generate; change that file.\n" +
+			"apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: halo-connector\nspec:\n"
+		body := regexp.MustCompile(`(?m)^(.+)$`).ReplaceAllString(string(b), "  $1")
+		if err := os.WriteFile(file, []byte(head+body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	var source struct {
+		Groups []any `json:"groups"`
+	}
+	if err := yaml.UnmarshalStrict(b, &source); err != nil {
+		t.Fatal(err)
+	}
+	if len(source.Groups) == 0 {
+		t.Fatal("there are no alerts: this proves nothing")
+	}
+	c := &cluster{}
+	made, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.decode(t, file, made)
+	if got := c.rules["halo-connector"]; got == nil || !reflect.DeepEqual(got.Spec.Groups, source.Groups) {
+		t.Error("prometheusrule.yaml is not rules.yml: go generate ./manifests in deploy/verify")
+	}
+}
+
+//go:generate go test -tags synctests -run TestTheAlertsOfKubernetesAreThoseOfPrometheus . -args write
+
+func TestPrometheusFindsEveryStage(t *testing.T) {
+	c := rendered(t, "example")
+	m := c.monitors["halo-connector"]
+	if len(m.Spec.Endpoints) != 1 || m.Spec.Endpoints[0].Path != "/metrics" {
+		t.Fatalf("%+v", m.Spec.Endpoints)
+	}
+	for name := range stages(t) {
+		s := c.services[name]
+		for k, v := range m.Spec.Selector.MatchLabels {
+			if s.Labels[k] != v {
+				t.Errorf("Service %s is not chosen: %s=%q", name, k, s.Labels[k])
+			}
+		}
+		if s.Labels[m.Spec.JobLabel] != name {
+			t.Errorf("Service %s has no label %s, and its series no job", name, m.Spec.JobLabel)
+		}
+		found := false
+		for _, p := range s.Spec.Ports {
+			found = found || p.Name == m.Spec.Endpoints[0].Port
+		}
+		if !found {
+			t.Errorf("Service %s has no port %s", name, m.Spec.Endpoints[0].Port)
+		}
+	}
+}
+
+// TestTheReadmeMakesEverySecret: a pod whose Secret is not there never starts.
+func TestTheReadmeMakesEverySecret(t *testing.T) {
+	readme, err := os.ReadFile(deploy + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(secret, key string) bool {
+		return regexp.MustCompile(fmt.Sprintf(`create secret generic %s( \\\n.*| )*--from-(literal|file)=%s`, secret, regexp.QuoteMeta(key))).Match(readme)
+	}
+	for name, p := range pods(t) {
+		for _, e := range p.Containers[0].Env {
+			if e.ValueFrom != nil && !made(e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key) {
+				t.Errorf("%s: the README does not make %s in Secret %s", name, e.ValueFrom.SecretKeyRef.Key, e.ValueFrom.SecretKeyRef.Name)
+			}
+		}
+		for _, v := range p.Volumes {
+			for _, item := range v.Secret.Items {
+				if !made(v.Secret.SecretName, item.Key) {
+					t.Errorf("%s: the README does not make %s in Secret %s", name, item.Key, v.Secret.SecretName)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package manifests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/embedded/engine"
+)
+
+// project loads compose.yaml as docker compose does, from a copy of deploy/ for
+// which passwords were drawn.
+func project(t *testing.T) *types.Project {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "deploy")
+	for _, part := range []string{"compose", "kafka", "clickhouse", "prometheus", "grafana"} {
+		if _, err := os.Stat(filepath.Join(deploy, part)); err != nil {
+			t.Error(err)
+			continue
+		}
+		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join(deploy, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, file := range []string{"compose.yaml", "Dockerfile"} {
+		b, err := os.ReadFile(filepath.Join(deploy, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.Command("bash", filepath.Join(dir, "compose/secrets.sh")).CombinedOutput(); err != nil {
+		t.Fatalf("secrets.sh: %v\n%s", err, out)
+	}
+	options, err := cli.NewProjectOptions([]string{filepath.Join(dir, "compose.yaml")}, cli.WithProfiles([]string{"*"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Services) < 12 {
+		t.Fatalf("%d services: this proves nothing", len(p.Services))
+	}
+	return p
+}
+
+// job says whether a service is one that ends.
+func job(s types.ServiceConfig) bool { return s.Restart == "no" }
+
+func environment(s types.ServiceConfig) map[string]string {
+	env := map[string]string{}
+	for name, value := range s.Environment {
+		if value != nil {
+			env[name] = *value
+		}
+	}
+	return env
+}
+
+func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
+	checked := 0
+	for name, s := range project(t).Services {
+		if !strings.HasPrefix(s.Image, "halo-connector") || s.Entrypoint != nil {
+			continue
+		}
+		command := []string(s.Command)
+		if s.Build.Target == "tools" {
+			command = append([]string{"haloctl"}, command...)
+		}
+		t.Run(name, func(t *testing.T) { accepts(t, command, environment(s)) })
+		checked++
+	}
+	if checked < 7 {
+		t.Errorf("%d services checked: this proves nothing", checked)
+	}
+}
+
+func TestWhatComposeMountsIsThere(t *testing.T) {
+	p := project(t)
+	targets := []string{}
+	for _, s := range dockerfile(t) {
+		targets = append(targets, s.Name)
+	}
+	for name, s := range p.Services {
+		for _, v := range s.Volumes {
+			if v.Type == types.VolumeTypeBind {
+				if _, err := os.Stat(v.Source); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if !v.ReadOnly {
+					t.Errorf("%s may write to %s", name, v.Source)
+				}
+			}
+		}
+		for _, secret := range s.Secrets {
+			info, err := os.Stat(p.Secrets[secret.Source].File)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if info.Mode().Perm() != 0o644 {
+				t.Errorf("%s: secret %s has mode %v: a container's user cannot read it", name, secret.Source, info.Mode())
+			}
+		}
+		if s.Build != nil && !slices.Contains(targets, s.Build.Target) {
+			t.Errorf("%s: the Dockerfile has no target %s", name, s.Build.Target)
+		}
+	}
+	info, err := os.Stat(filepath.Join(p.WorkingDir, "secrets"))
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder of the passwords: %v, %v: others can enter it", info.Mode(), err)
+	}
+}
+
+func TestEveryContainerIsLockedDown(t *testing.T) {
+	// Their images write their own configuration at start.
+	writes := []string{"kafka", "clickhouse"}
+	for name, s := range project(t).Services {
+		if !slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.CapAdd) > 0 {
+			t.Errorf("%s keeps capabilities", name)
+		}
+		if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+			t.Errorf("%s may gain privileges", name)
+		}
+		if s.ReadOnly == slices.Contains(writes, name) {
+			t.Errorf("%s: read_only is %v", name, s.ReadOnly)
+		}
+		if s.MemLimit == 0 {
+			t.Errorf("%s may use all memory", name)
+		}
+		if s.Privileged || s.NetworkMode == "host" {
+			t.Errorf("%s reaches into the host", name)
+		}
+		if !strings.HasPrefix(s.Image, "halo-connector") && !pinned.MatchString(s.Image) {
+			t.Errorf("%s: %s is not pinned", name, s.Image)
+		}
+		for _, port := range s.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s: port %s is not on loopback", name, port.Published)
+			}
+		}
+	}
+}
+
+// TestUpWaitEndsWell: "up --wait" waits for health where there is a check, and
+// takes a container that ended for a failure unless another one that runs has
+// it as a dependency that completes.
+func TestUpWaitEndsWell(t *testing.T) {
+	p := project(t)
+	awaited := map[string]bool{}
+	for name, s := range p.Services {
+		for dep, d := range s.DependsOn {
+			if _, ok := p.Services[dep]; !ok {
+				t.Errorf("%s depends on %s, which is not there", name, dep)
+			}
+			switch d.Condition {
+			case types.ServiceConditionCompletedSuccessfully:
+				awaited[dep] = awaited[dep] || len(s.Profiles) == 0
+				if !job(p.Services[dep]) {
+					t.Errorf("%s waits for the end of %s, which does not end", name, dep)
+				}
+			case types.ServiceConditionHealthy:
+				if p.Services[dep].HealthCheck == nil {
+					t.Errorf("%s waits for the health of %s, which has no check", name, dep)
+				}
+			case types.ServiceConditionStarted:
+				if name != "ready" {
+					t.Errorf("%s does not wait until %s is of use", name, dep)
+				}
+			}
+		}
+	}
+	ready, err := os.ReadFile(deploy + "/compose/ready.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range p.Services {
+		if job(s) && len(s.Profiles) == 0 && !awaited[name] {
+			t.Errorf("nobody waits for the end of %s", name)
+		}
+		asked := regexp.MustCompile(`[ ]` + name + environment(s)["ADMIN_ADDR"] + `[ ;]`)
+		if !job(s) && s.HealthCheck == nil && !asked.Match(ready) {
+			t.Errorf("nobody looks after the health of %s", name)
+		}
+	}
+}
+
+func TestComposeRunsTheEnginesThatTheTestsRan(t *testing.T) {
+	p := project(t)
+	pom, err := os.ReadFile(deploy + "/kafka-local/pom.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kafka := regexp.MustCompile(`<kafka.version>(.+)</kafka.version>`).FindSubmatch(pom)[1]
+	if got := p.Services["kafka"].Image; got != "apache/kafka:"+string(kafka) {
+		t.Errorf("compose runs %s, the tests Kafka %s", got, kafka)
+	}
+	minor := regexp.MustCompile(`^\d+\.\d+`).FindString(engine.Version)
+	if got := p.Services["clickhouse"].Image; got != "clickhouse/clickhouse-server:"+minor {
+		t.Errorf("compose runs %s, the tests ClickHouse %s", got, engine.Version)
+	}
+}
+
+func TestComposeLetsAStageStopInItsOwnTime(t *testing.T) {
+	p := project(t)
+	for name, components := range stages(t) {
+		grace := p.Services[name].StopGracePeriod
+		if need := time.Duration(components) * daemon.DefaultDrain; grace == nil || time.Duration(*grace) <= need {
+			t.Errorf("%s is killed after %v and may need %v", name, grace, need)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package manifests
+
+import (
+	"context"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+)
+
+func TestTheProgramsOfTheImageNeedNothingAroundThem(t *testing.T) {
+	for _, name := range []string{"ingest", "processor", "sink", "connect", "haloctl"} {
+		if p := interpreter(t, name); p != "" {
+			t.Errorf("%s is not static: it needs %s", name, p)
+		}
+	}
+	// bin/local loads the ClickHouse library and needs a dynamic linker, hence
+	// its own base image.
+	if interpreter(t, "local") == "" {
+		t.Error("local is static: how does it load libchdb?")
+	}
+}
+
+func interpreter(t *testing.T, program string) string {
+	t.Helper()
+	f, err := elf.Open(filepath.Join(bin, program))
+	if err != nil {
+		t.Skipf("not Linux, so nothing is shown: %v", err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			b := make([]byte, p.Filesz)
+			if _, err := p.ReadAt(b, 0); err != nil {
+				t.Fatal(err)
+			}
+			return strings.TrimRight(string(b), "\x00")
+		}
+	}
+	return ""
+}
+
+// dockerfile is the Dockerfile as BuildKit reads it.
+func dockerfile(t *testing.T) []instructions.Stage {
+	t.Helper()
+	f, err := os.Open(deploy + "/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	parsed, err := parser.Parse(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range parsed.Warnings {
+		t.Errorf("%s (line %d)", w.Short, w.Location.Start.Line)
+	}
+	lint := linter.New(&linter.Config{Warn: func(rule, _, _, text string, at []parser.Range) {
+		t.Errorf("%s: %s (%v)", rule, text, at)
+	}})
+	all, _, err := instructions.Parse(parsed.AST, lint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var (
+	pinned  = regexp.MustCompile(`^[a-z0-9./-]+:[0-9v][\w.-]*(@sha256:[0-9a-f]{64})?$`)
+	numeric = regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`)
+)
+
+func TestEveryImageIsPinnedAndRunsAsNobody(t *testing.T) {
+	all := dockerfile(t)
+	var names []string
+	for _, s := range all {
+		if s.BaseName != "scratch" && !slices.Contains(names, s.BaseName) && !pinned.MatchString(s.BaseName) {
+			t.Errorf("stage %s: %s is not pinned", s.Name, s.BaseName)
+		}
+		names = append(names, s.Name)
+		var user string
+		for _, c := range s.Commands {
+			switch c := c.(type) {
+			case *instructions.UserCommand:
+				user = c.User
+			case *instructions.CopyCommand:
+				for _, source := range c.SourcePaths {
+					if c.From == "" && source != "." {
+						if _, err := os.Stat(filepath.Join(root, source)); err != nil {
+							t.Errorf("stage %s: %v", s.Name, err)
+						}
+					}
+				}
+				if c.From != "" && !slices.Contains(names, c.From) {
+					t.Errorf("stage %s copies from %s, which is not there yet", s.Name, c.From)
+				}
+			}
+		}
+		if slices.Contains([]string{"connector", "tools", "local"}, s.Name) && !numeric.MatchString(user) {
+			t.Errorf("stage %s runs as %q: want numbers, none of them 0", s.Name, user)
+		}
+	}
+	if last := names[len(names)-1]; last != "connector" {
+		t.Errorf("a build without a target makes %s", last)
+	}
+}
+
+// TestTheImageIsTheOneOfGoMod: another compiler than the one that the tests ran
+// with is another program.
+func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
+	b, err := os.ReadFile(root + "/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\S+)$`).FindSubmatch(b)[1]
+	if base := dockerfile(t)[0].BaseName; !strings.HasPrefix(base, "golang:"+string(version)) {
+		t.Errorf("the image is built with %s, the module with %s", base, version)
+	}
+}
+
+func TestTheImagesBuild(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "docker", "version").CombinedOutput(); err != nil {
+		t.Skipf("NO DOCKER HERE, so no image was built; the programs were, from the same files and with the same flags. %v %s", err, out)
+	}
+	for _, target := range []string{"connector", "tools"} {
+		out, err := exec.CommandContext(t.Context(), "docker", "build", "-q", "-f", deploy+"/Dockerfile", "--target", target, root).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", target, err, out)
+		}
+	}
+}
