@@ -3,6 +3,7 @@
 package processor_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -182,5 +185,25 @@ func TestACommitThatComesTooLateRewindsNobody(t *testing.T) {
 		if err := late.stop(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A record may be as large as Kafka takes. With the headers of a dead letter it
+// is larger, and must not stop its partition for ever.
+func TestTheLargestRecordThatIsNoEventDoesNotStopTheOthers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.start(setting{})
+		junk := strings.Repeat("x", 999_800)
+		for _, r := range []*kgo.Record{
+			kafka.Record(w.topics.Events, "acme", schemas.EventSchema, []byte(junk)),
+			kafka.Record(w.topics.Events, "acme", junk, nil),
+			kafka.Record(w.topics.Events, junk, schemas.EventSchema, nil),
+		} {
+			w.buried++
+			w.write(r)
+		}
+		w.live()
+		w.committed("processor")
+		w.balance(t, w.topics)
 	})
 }

@@ -139,6 +139,11 @@ func TestADeadLetterSaysWhyAndWhereFrom(t *testing.T) {
 			t.Errorf("header %s = %q, want %q", k, got[k], want)
 		}
 	}
+	r.Value = make([]byte, 1<<20)
+	d = kafka.Dead(schemas.NewTopics("halo."), r, "malformed")
+	if size := d.Headers[len(d.Headers)-1]; len(d.Value) != 512<<10 || size.Key != "size" || string(size.Value) != "1048576" {
+		t.Errorf("of a megabyte %d bytes are kept, and the last header is %s=%s", len(d.Value), size.Key, size.Value)
+	}
 	if s := kafka.Schema(&kgo.Record{}); s != "" {
 		t.Errorf("Schema of a record without headers = %q", s)
 	}

@@ -30,15 +30,26 @@ func Schema(r *kgo.Record) string {
 	return ""
 }
 
+// A dead letter takes its record's room and that of its own headers, so that the
+// largest record which Kafka takes would make one that Kafka refuses, and its
+// partition would stand still for ever. An event or an outcome of ours has 2 KB at
+// most and a key of 63 bytes: what is longer is junk, and its beginning shows
+// which.
+const (
+	deadValueRoom = 512 << 10
+	deadWordRoom  = 1 << 10 // of the key, and of the schema's name
+)
+
 // Dead is the dead letter for r: the same key and value, and headers that say
-// why it is there and where it was. Only records of ours may become one, never
-// a body that came from outside; reason is a word of ours and no error text,
-// which could quote the value.
+// why it is there and where it was. Where they are longer than any of ours they
+// are cut, and the header size says how long the value was. Only records of ours
+// may become one, never a body that came from outside; reason is a word of ours
+// and no error text, which could quote the value.
 func Dead(topics schemas.Topics, r *kgo.Record, reason string) *kgo.Record {
 	dead := &kgo.Record{
 		Topic: topics.Dead,
-		Key:   r.Key,
-		Value: r.Value,
+		Key:   cut(r.Key, deadWordRoom),
+		Value: cut(r.Value, deadValueRoom),
 		Headers: []kgo.RecordHeader{
 			{Key: "reason", Value: []byte(reason)},
 			{Key: "topic", Value: []byte(r.Topic)},
@@ -47,7 +58,12 @@ func Dead(topics schemas.Topics, r *kgo.Record, reason string) *kgo.Record {
 		},
 	}
 	if s := Schema(r); s != "" {
-		dead.Headers = append(dead.Headers, kgo.RecordHeader{Key: schemas.HeaderSchema, Value: []byte(s)})
+		dead.Headers = append(dead.Headers, kgo.RecordHeader{Key: schemas.HeaderSchema, Value: cut([]byte(s), deadWordRoom)})
+	}
+	if len(r.Value) > deadValueRoom {
+		dead.Headers = append(dead.Headers, kgo.RecordHeader{Key: "size", Value: strconv.AppendInt(nil, int64(len(r.Value)), 10)})
 	}
 	return dead
 }
+
+func cut(b []byte, room int) []byte { return b[:min(len(b), room):min(len(b), room)] }
