@@ -174,6 +174,7 @@ func bomb() string {
 }
 
 func TestAnUnknownConnectionAndAWrongSecretGetTheSameAnswer(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, ingest.Config{})
 	dial, _ := b.serve(t)
 	id, other := string(demoConnection().ID), string(schemas.ConnectionIDOf("other"))
@@ -198,8 +199,10 @@ func equalHeaders(a, b http.Header) bool {
 }
 
 func TestAWrongSecretIsRefusedBeforeTheBodyIsRead(t *testing.T) {
+	t.Parallel()
 	for _, length := range []string{"Content-Length: 100", "Content-Length: 1000000000", "Transfer-Encoding: chunked"} {
 		t.Run(length, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, ingest.Config{})
 			dial, _ := b.serve(t)
 			conn := dial()
@@ -215,6 +218,7 @@ func TestAWrongSecretIsRefusedBeforeTheBodyIsRead(t *testing.T) {
 }
 
 func TestADeliveryRightAfterConnectIsNotRefusedForATableThatLags(t *testing.T) {
+	t.Parallel()
 	fresh := demoConnection()
 	id := fresh.ID
 	rotated := demoConnection()
@@ -229,6 +233,7 @@ func TestADeliveryRightAfterConnectIsNotRefusedForATableThatLags(t *testing.T) {
 		"with its notifications":          noKinds,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := newBench(t, ingest.Config{})
 			b.table.connection, b.table.later = before, &fresh
 			dial, _ := b.serve(t)
@@ -244,6 +249,7 @@ func TestADeliveryRightAfterConnectIsNotRefusedForATableThatLags(t *testing.T) {
 }
 
 func TestWithoutKafkaNobodyIsCalledAForger(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, ingest.Config{})
 	b.table.catchUp = func(context.Context) error { return errors.New("no broker") }
 	dial, _ := b.serve(t)
@@ -253,6 +259,7 @@ func TestWithoutKafkaNobodyIsCalledAForger(t *testing.T) {
 }
 
 func TestAConnectionIsLimitedAndGuessesAtItAreNotCounted(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 10, 2, 14, 3, 30, 0, time.UTC)
 	b := newBench(t, ingest.Config{RateLimit: 10, Now: func() time.Time { return now }})
 	dial, _ := b.serve(t)
@@ -279,6 +286,7 @@ func TestAConnectionIsLimitedAndGuessesAtItAreNotCounted(t *testing.T) {
 }
 
 func TestNothingThatWasWrittenByAPersonIsAnsweredOrLogged(t *testing.T) {
+	t.Parallel()
 	const marker = "Mrs Miller's password is hunter2"
 	for _, body := range []string{
 		`{"summary":"` + marker + `","` + marker + `":1}`,
@@ -307,6 +315,7 @@ func TestNothingThatWasWrittenByAPersonIsAnsweredOrLogged(t *testing.T) {
 }
 
 func TestReportsOfOneConnectionAreFew(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 10, 2, 14, 3, 30, 0, time.UTC)
 	b := newBench(t, ingest.Config{Now: func() time.Time { return now }})
 	dial, stop := b.serve(t)
@@ -325,6 +334,7 @@ func TestReportsOfOneConnectionAreFew(t *testing.T) {
 }
 
 func TestAPanicIsAnsweredAndItsValueIsNotLogged(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, ingest.Config{})
 	b.log.append = func(context.Context) error { panic("Mrs Miller's password") }
 	dial, stop := b.serve(t)

@@ -18,15 +18,20 @@ const (
 	writeTimeout      = 40 * time.Second // counted from the header: the body's time, Kafka's two seconds, and the answer's
 	idleTimeout       = 2 * time.Minute  // load balancers keep theirs for a minute: the side that closes second never meets a closed connection
 	maxHeaderBytes    = 16 << 10         // the header of a delivery is below 1 kB; proxies add theirs
+
+	// refuseFor is how long the edge still answers, with 503, once it has to
+	// end. net/http hangs up without an answer on who sends a request after
+	// that, which Halo cannot tell from a delivery that was lost on its way.
+	refuseFor = 250 * time.Millisecond
 )
 
 // ErrNotServing says that the edge takes no deliveries, not yet or no more.
 var ErrNotServing = errors.New("the edge is not serving")
 
 // Run serves on ln, which it closes, until ctx is done. Then new requests are
-// answered 503, those that were accepted are finished, for as long as
-// Config.Drain, and Run returns nil. What it acknowledged is in Kafka by then;
-// what was cut off was not acknowledged.
+// answered 503 for a quarter of a second, those that were accepted are
+// finished, all within Config.Drain, and Run returns nil. What it acknowledged
+// is in Kafka by then; what was cut off was not acknowledged.
 func (e *Edge) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           e,
@@ -43,6 +48,9 @@ func (e *Edge) Run(ctx context.Context, ln net.Listener) error {
 		e.draining.Store(true)
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.drain)
 		defer cancel()
+		refuse, cancel := context.WithTimeout(bound, refuseFor)
+		defer cancel()
+		<-refuse.Done()
 		if err := srv.Shutdown(bound); err != nil {
 			e.logger.Warn("open deliveries were cut off at the end of the drain", "err", err)
 			_ = srv.Close() // whose errors are of connections that are lost anyway

@@ -135,12 +135,17 @@ func (b *bench) serve(t testing.TB) (dial func() net.Conn, stop func() error) {
 	t.Helper()
 	ln := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- b.edge.Run(ctx, ln) }()
-	stop = sync.OnceValue(func() error {
+	var err error
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		err = b.edge.Run(ctx, ln)
+	}()
+	stop = func() error {
 		cancel()
-		return <-served
-	})
+		<-served
+		return err
+	}
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Errorf("Run: %v", err)
