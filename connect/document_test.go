@@ -210,7 +210,7 @@ func TestAnswersThatDifferFromTheDocumentAreNoticed(t *testing.T) {
 		"a route unknown":   {"GET", "/v1/anything", answer{200, header, []byte(`{}`)}},
 		"a time that is none": {"GET", "/v1/tenants/acme/agents", answer{200, header, []byte(
 			`{"agents":[{"agent_id":2,"name":"","email":"","state":"matched","user_id":"u","since":"yesterday"}]}`)}},
-		"no JSON": {"GET", "/v1/tenants", answer{200, http.Header{"Content-Type": {"text/plain"}}, []byte(`{"tenants":[]}`)}},
+		"no JSON":                     {"GET", "/v1/tenants", answer{200, http.Header{"Content-Type": {"text/plain"}}, []byte(`{"tenants":[]}`)}},
 		"a body where none is wanted": {"DELETE", "/v1/tenants/acme/connection", answer{204, header, []byte(`{}`)}},
 	} {
 		if document().check(test.method, test.path, test.answer) == nil {

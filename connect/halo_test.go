@@ -24,7 +24,6 @@ type halo struct {
 var _ connect.Halo = (*halo)(nil)
 
 func (h *halo) call(ctx context.Context, name string, do func() error) error {
-	defer h.Close()
 	m := h.link.at(name)
 	if m == before {
 		<-h.link.dead
@@ -39,6 +38,7 @@ func (h *halo) call(ctx context.Context, name string, do func() error) error {
 		return failed
 	}
 	err := do()
+	h.Close()
 	if m == after {
 		h.link.cut()
 		<-ctx.Done()

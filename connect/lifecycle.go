@@ -12,8 +12,9 @@ import (
 
 const (
 	// operationTimeout bounds an operation, the wait for its turn included. With
-	// undoTimeout it stays below the 60 s that callers are promised.
-	operationTimeout = 48 * time.Second
+	// undoTimeout and one write, which may follow it, it stays below the 60 s
+	// that callers are promised.
+	operationTimeout = 46 * time.Second
 
 	// undoTimeout bounds taking back what a failed operation did in Halo.
 	undoTimeout = 8 * time.Second
@@ -35,7 +36,7 @@ var ErrNotConnected = errors.New("the tenant has no connection")
 //     it did.
 //  3. Save. A crash before it leaves a webhook in Halo that the repeat removes,
 //     and a verifier at the edge that the take-over withdraws; credentials are
-//     nowhere.
+//     nowhere. When saving fails the webhook is removed, see unsaved.
 //  4. Tell the edge the new webhook, and map the agents. A crash before or
 //     between them is healed at take-over, from what was saved.
 //  5. Remove the webhooks that the new one replaces. A crash before it, or a
@@ -102,7 +103,7 @@ func (t *term) settle(ctx context.Context, tn *tenant, halo Halo, next state) er
 	}
 	next.Untidy = true
 	if err := t.save(ctx, tn, next); err != nil {
-		return err
+		return t.unsaved(ctx, tn, halo, next.WebhookID, err)
 	}
 	if err := t.publish(ctx, next.connection()); err != nil {
 		return err

@@ -114,6 +114,46 @@ func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, cr
 	return failure
 }
 
+// unsaved removes a webhook that was registered and could not be saved, and
+// returns the failure itself. Where Kafka did not say whether it has the record
+// only the next term knows; if that does not come in time, or on another
+// instance, the webhook stays for the repeat to remove.
+func (t *term) unsaved(ctx context.Context, tn *tenant, halo Halo, made string, failure error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if errors.Is(failure, ErrUnavailable) {
+		next := t.successor(ctx)
+		if next == nil {
+			t.c.log.Warn("a webhook that may not be saved is left in Halo; repeating the operation removes it", "tenant", tn.id)
+			return failure
+		}
+		if snap := next.peek(tn.id); snap.sealed != nil || strings.EqualFold(snap.WebhookID, made) {
+			return failure
+		}
+	}
+	if err := t.remove(ctx, halo, made); err != nil {
+		t.c.log.Warn("a webhook that was not saved is left in Halo; repeating the operation removes it", "tenant", tn.id, "err", err)
+	}
+	return failure
+}
+
+// successor waits for the next term of this instance; nil where none begins
+// before ctx ends.
+func (t *term) successor(ctx context.Context) *term {
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if next, err := t.c.active(); err == nil && next != t {
+			return next
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // delivering says whether the former webhook is alive in this Halo.
 func (t *term) delivering(ctx context.Context, halo Halo, former state) bool {
 	if !former.connected() || former.WebhookID == "" || former.TenantURL != halo.BaseURL() {

@@ -1,0 +1,187 @@
+//go:build synctests
+
+package connect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/worksights/halo-connector/connect/halopsa"
+	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// broken is a failure of Halo that says nothing about what became of the call.
+var broken = &halopsa.Error{Cause: halopsa.HaloError, Message: "Halo failed.", Action: "Try again.", Status: 500}
+
+// unharmed wants what was there before the deed, after it failed: no webhook
+// of ours where there was no connection, else the one that is the connection's.
+func unharmed(w *world, in *instance, op deed) {
+	w.Helper()
+	hooks, notifications := append(w.live(0), w.live(1)...), w.sims[0].Notifications()+w.sims[1].Notifications()
+	if op.name == "connect" {
+		if len(hooks) != 0 || notifications != 0 {
+			w.Errorf("the failure leaves %d webhooks and %d notifications in Halo", len(hooks), notifications)
+		}
+		if conn, ok := w.published("acme"); ok {
+			w.Errorf("the failure leaves a verifier at the edge: %+v", conn)
+		}
+		in.refused(http.StatusNotFound, "not_connected", "GET", at("acme", "/connection"), "")
+		return
+	}
+	c := in.connection("acme")
+	if len(hooks) != 1 || notifications != 4 || hooks[0].ID != c.Webhook.ID {
+		w.Errorf("the failure leaves %d webhooks and %d notifications, the connection is of %s", len(hooks), notifications, c.Webhook.ID)
+	}
+	if conn, ok := w.published("acme"); !ok || conn.WebhookID != c.Webhook.ID || !conn.Verify(hooks[0].Password, time.Now()) {
+		w.Errorf("the edge knows %+v", conn)
+	}
+}
+
+func TestAFailureOfHaloAtAnyCallLeavesNothingBehind(t *testing.T) {
+	for _, op := range deeds() {
+		t.Run(op.name, func(t *testing.T) {
+			calls := slices.DeleteFunc(stepsOf(t, op), func(name string) bool { return name == "produce" })
+			for n, name := range calls {
+				for when, word := range map[moment]string{before: "not done", after: "done, answer lost"} {
+					t.Run(fmt.Sprintf("%02d %s %s", n, name, word), func(t *testing.T) {
+						inWorld(t, func(w *world) { haloFails(w, op, n, when) }, halotest.Config{}, halotest.Config{})
+					})
+				}
+			}
+		})
+	}
+}
+
+func haloFails(w *world, op deed, n int, when moment) {
+	plan := &steps{last: n, when: when}
+	w.fault = func(_ context.Context, _ schemas.Tenant, name string) (error, moment) { return broken, plan.at(name) }
+	in := w.active()
+	staff(w, in)
+	op.prepare(in)
+	plan.arm()
+	a := in.call(op.method, at("acme", op.path), op.body(w))
+	if len(plan.taken()) <= n {
+		w.Fatal("the call was not made: this proves nothing")
+	}
+	if a.status/100 != 2 {
+		if a.status != http.StatusBadGateway || a.code() != "halo_error" {
+			w.Errorf("%d %s", a.status, a.body)
+		}
+		unharmed(w, in, op)
+		in.want(2, op.method, at("acme", op.path), op.body(w), nil)
+	}
+	// Where it succeeded all the same, what was left to tidy is tidied by the
+	// next look.
+	time.Sleep(7 * time.Minute)
+	whole(w, in)
+}
+
+// Kafka refuses from the n-th write on, for longer than a write waits.
+func TestAnOutageOfKafkaAtAnyWriteLeavesNothingBehind(t *testing.T) {
+	for _, op := range deeds() {
+		t.Run(op.name, func(t *testing.T) {
+			writes := 0
+			for _, name := range stepsOf(t, op) {
+				if name == "produce" {
+					writes++
+				}
+			}
+			for n := range writes {
+				for word, length := range map[string]time.Duration{"short": 6 * time.Second, "long": time.Minute} {
+					t.Run(fmt.Sprintf("%02d %s", n, word), func(t *testing.T) {
+						inWorld(t, func(w *world) { kafkaFails(w, op, n, length) }, halotest.Config{}, halotest.Config{})
+					})
+				}
+			}
+		})
+	}
+}
+
+func kafkaFails(w *world, op deed, n int, length time.Duration) {
+	in := w.active()
+	staff(w, in)
+	op.prepare(in)
+	former := in.raw("GET", at("acme", "/connection"), "").connection(w).Webhook.ID
+	seen, last := 0, kmsg.Request(nil) // When is asked for each part of a request
+	outage := w.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.KafkaStorageError, Count: -1,
+		When: func(r kmsg.Request) bool {
+			if r != last {
+				seen, last = seen+1, r
+			}
+			return seen > n
+		},
+	})
+	time.AfterFunc(length, outage.Remove)
+	began := time.Now()
+	a := in.call(op.method, at("acme", op.path), op.body(w))
+	if took := time.Since(began); took > time.Minute {
+		w.Errorf("the answer took %v", took)
+	}
+	if outage.Hits() == 0 {
+		w.Fatal("nothing was refused: this proves nothing")
+	}
+	if a.status != http.StatusServiceUnavailable || a.code() != "log_unavailable" || a.header.Get("Retry-After") == "" {
+		w.Errorf("%d %s", a.status, a.body)
+	}
+	time.Sleep(length)
+	in.await()
+	now := in.raw("GET", at("acme", "/connection"), "")
+	if now.status == http.StatusOK && now.connection(w).Webhook.ID != former {
+		// It was saved; what was missing comes with the take-over and with the
+		// next look.
+		time.Sleep(7 * time.Minute)
+		whole(w, in)
+	} else if length < 10*time.Second {
+		unharmed(w, in, op)
+	}
+	in.want(2, op.method, at("acme", op.path), op.body(w), nil)
+	time.Sleep(7 * time.Minute)
+	whole(w, in)
+}
+
+// A Halo that swallows a call keeps nobody waiting for more than a minute.
+func TestAConnectEndsWithinAMinuteWhereverHaloHangs(t *testing.T) {
+	op := deeds()[0]
+	calls := slices.DeleteFunc(stepsOf(t, op), func(name string) bool { return name == "produce" })
+	for n, name := range calls {
+		t.Run(fmt.Sprintf("%02d %s", n, name), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				plan := &steps{last: -1}
+				hung := false
+				w.fault = func(ctx context.Context, _ schemas.Tenant, name string) (error, moment) {
+					plan.at(name)
+					if hung = hung || len(plan.taken()) > n; !hung {
+						return nil, never
+					}
+					<-ctx.Done() // and every call after it
+					if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+						return &halopsa.Error{Cause: halopsa.Unreachable, Message: "Halo did not answer in time.", Action: "Try again."}, before
+					}
+					return ctx.Err(), before
+				}
+				in := w.active()
+				staff(w, in)
+				plan.arm()
+				began := time.Now()
+				a := in.call(op.method, at("acme", op.path), op.body(w))
+				if took := time.Since(began); took < 40*time.Second || took > time.Minute {
+					t.Errorf("answered after %v: %d %s", took, a.status, a.body)
+				}
+				if !hung {
+					t.Error("nothing hung: this proves nothing")
+				}
+			}, halotest.Config{}, halotest.Config{})
+		})
+	}
+}
