@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 	reg := prometheus.NewRegistry()
 	metric.Process(reg, cfg.Program)
 	health := &health{}
-	metric.Register(reg, newReadiness(health))
+	metric.Ready(reg, health.report)
 	if cfg.AdminAddr != "" {
 		// Before the components are built: a table that takes a minute to
 		// read must be seen to be reading.
@@ -175,6 +175,19 @@ func (h *health) stopping() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.up, h.state = false, "stopping"
+}
+
+// report says of each component whether it is ready: in a metric what /readyz
+// says in words.
+func (h *health) report(say func(component string, ready bool)) {
+	h.mu.Lock()
+	components, up := h.components, h.up
+	h.mu.Unlock()
+	for _, c := range components {
+		if c.Ready != nil {
+			say(c.Name, up && c.Ready() == nil)
+		}
+	}
 }
 
 // reasons lists why the program is not ready; none when it is.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/internal/metric"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -95,7 +97,7 @@ func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
 	h := &health{}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "halo_example_total", Help: "Counts nothing."}))
-	reg.MustRegister(newReadiness(h))
+	metric.Ready(reg, h.report)
 	handler := handler(h, reg)
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
