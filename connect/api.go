@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -257,12 +258,16 @@ func write(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// decode reads the body. Members that it does not know are ignored, as in
-// records. The error quotes nothing: a credential may stand in the wrong place.
+// decode reads the body, whole: what follows the JSON is part of it. Members
+// that it does not know are ignored, as in records. The error quotes nothing: a
+// credential may stand in the wrong place.
 func decode(r *request, into any) error {
-	err := json.NewDecoder(r.Body).Decode(into)
+	body, err := io.ReadAll(r.Body)
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return refuse(http.StatusRequestEntityTooLarge, "too_large", "The request is larger than 8 MiB.")
+	}
+	if err == nil {
+		err = json.Unmarshal(body, into)
 	}
 	if err != nil {
 		return refuse(http.StatusBadRequest, "invalid_json", "The request's body is not the JSON that is wanted here; see /v1/openapi.json.")

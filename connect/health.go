@@ -138,11 +138,11 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 	found := before.Findings
 	if before.connected() {
 		found = t.inspect(ctx, tn, before.state)
+		if ctx.Err() != nil && t.ctx.Err() != nil {
+			return
+		}
+		t.c.metrics.check(found)
 	}
-	if ctx.Err() != nil && t.ctx.Err() != nil {
-		return
-	}
-	t.c.metrics.check(found)
 
 	back, err := tn.take(ctx)
 	if err != nil {

@@ -70,6 +70,7 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 	if moved {
 		// Another Halo numbers other people.
 		next.Agents, next.ListedAt, next.Hand, next.Replaced = nil, time.Time{}, nil, nil
+		next.Moved = schemas.Truncate(t.c.now())
 	}
 	if !before.connected() {
 		next.ConnectedAt = schemas.Truncate(t.c.now())
@@ -212,7 +213,18 @@ func (t *term) refresh(ctx context.Context, tn *tenant) error {
 	if err != nil {
 		return err
 	}
-	agents, err := halo.Agents(ctx)
+	// Anew, as the health check does: who asks for a refresh has just changed
+	// something in Halo, and a token at hand is of the time before.
+	err = halo.Authenticate(ctx)
+	var agents []halopsa.Agent
+	if err == nil {
+		// A sign-in that is granted disproves what was found before, but not
+		// that the webhook may not be read: that has a token too.
+		if f := next.Findings.Failure; f != nil && f.Cause != halopsa.PermissionMissing {
+			next.Findings.Failure = nil
+		}
+		agents, err = halo.Agents(ctx)
+	}
 	switch {
 	case halopsa.CauseOf(err) == halopsa.RoleCannotSeeAgents:
 		next.Findings.Agents = failureOf(err)

@@ -157,12 +157,17 @@ func commitFailure(resp *kmsg.OffsetCommitResponse, err error) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errDeposed, err)
 	}
+	answered := false
 	for _, topic := range resp.Topics {
 		for _, p := range topic.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
 				return fmt.Errorf("%w: %w", errDeposed, err)
 			}
+			answered = true
 		}
+	}
+	if !answered { // an answer about nothing proves nothing
+		return errDeposed
 	}
 	return nil
 }

@@ -50,7 +50,10 @@ type state struct {
 
 // directory is the part of the state that outlives the credentials.
 type directory struct {
-	TenantURL   string    `json:"tenant_url,omitempty"`
+	TenantURL string `json:"tenant_url,omitempty"`
+	// Moved is when the tenant went from another Halo to this one: mappings
+	// that began before are of the people whom the other one numbered.
+	Moved       time.Time `json:"moved,omitzero"`
 	ConnectedAt time.Time `json:"connected_at,omitzero"` // of the first connect since the last disconnect
 
 	WebhookID     string                 `json:"webhook_id,omitempty"`

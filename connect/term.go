@@ -78,6 +78,16 @@ func (s *snapshot) mapped(agent schemas.AgentID) (schemas.UserID, bool) {
 	return cur.User, ok
 }
 
+// ours is mapped, but for a mapping that was made for whoever had the agent's
+// id in the tenant's former Halo.
+func (s *snapshot) ours(agent schemas.AgentID) (schemas.UserID, bool) {
+	cur, ok := s.mappings[agent].Current()
+	if cur.From.Before(s.Moved) {
+		return "", false
+	}
+	return cur.User, ok
+}
+
 // serve is one term: read, reconcile, act until ctx or the term ends. It
 // returns why.
 func (c *Connect) serve(ctx context.Context, o *owner) error {

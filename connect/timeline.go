@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ func (c *Connect) getTimeline(r *request) (int, any, error) {
 	ask.Limit++
 	rows, err := c.cfg.Outcomes.Activities(r.Context(), ask)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("%w: %w", errOutcomes, err)
 	}
 	var next *string
 	if len(rows) > q.Limit {

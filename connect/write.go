@@ -116,7 +116,7 @@ func (t *term) withdraw(ctx context.Context, id schemas.Tenant) error {
 func (t *term) assign(ctx context.Context, tn *tenant) (int, error) {
 	snap := tn.seen.Load()
 	at := newInstant(t.c.now())
-	changed := changes(snap.mappings, desired(snap.state, snap.mapped), tn.id, at)
+	changed := changes(snap.mappings, desired(snap.state, snap.ours), tn.id, at)
 	if len(changed) == 0 {
 		return 0, nil
 	}
