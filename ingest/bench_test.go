@@ -3,7 +3,6 @@ package ingest_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -23,38 +22,47 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/ingest"
-	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/embedded/broker"
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// The edge, over loopback and against a broker in the same process. cpu-µs/op
-// is the processor time of everything together: client, edge, Kafka client and
-// broker. The naive handler beside it is measured in the same way.
+// The edge, over loopback and against the embedded broker in the same process.
+// cpu-µs/op is the processor time of everything together: sender, edge, Kafka
+// client and broker. The naive handler beside it is measured in the same way.
 func BenchmarkEdge18K(b *testing.B)  { benchmarkEdge(b, 18<<10) }
 func BenchmarkEdge2K(b *testing.B)   { benchmarkEdge(b, 2<<10) }
 func BenchmarkNaive18K(b *testing.B) { benchmarkNaive(b, 18<<10) }
 func BenchmarkNaive2K(b *testing.B)  { benchmarkNaive(b, 2<<10) }
 
-func benchmarkEdge(b *testing.B, size int) {
-	cluster, topics := benchCluster(b)
-	reg := prometheus.NewRegistry()
-	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cluster.Client(b), topics.Events), slog.New(slog.DiscardHandler), reg)
+func benchmarkEdge(b *testing.B, size int) { post(b, benchEdge(b), size) }
+
+// benchEdge serves an edge on the embedded broker until the benchmark ends.
+func benchEdge(b *testing.B) (addr string) {
+	cfg, topics := benchBroker(b)
+	silent, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	cl, err := kafka.NewProducer(cfg, silent, reg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(cl.Close)
+	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cl, topics.Events), silent, reg)
 	if err != nil {
 		b.Fatal(err)
 	}
 	ln := listen(b)
-	ctx, cancel := context.WithCancel(b.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- edge.Run(ctx, ln) }()
-	defer func() { cancel(); <-served }()
-	post(b, ln.Addr().String(), size)
+	b.Cleanup(func() { cancel(); <-served })
+	return ln.Addr().String()
 }
 
 // benchmarkNaive is what an afternoon gives: the standard library and the
 // client's defaults.
 func benchmarkNaive(b *testing.B, size int) {
-	cluster, topics := benchCluster(b)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	cfg, topics := benchBroker(b)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -110,10 +118,24 @@ func benchmarkNaive(b *testing.B, size int) {
 	post(b, ln.Addr().String(), size)
 }
 
-func benchCluster(b *testing.B) (*kafkatest.Cluster, schemas.Topics) {
-	cluster, topics := kafkatest.New(b), schemas.NewTopics(schemas.DefaultTopicPrefix)
-	cluster.CreateTopics(b, topics, 0)
-	return cluster, topics
+// benchBroker is the broker of the local mode, with its topics.
+func benchBroker(b *testing.B) (kafka.Config, schemas.Topics) {
+	silent := slog.New(slog.DiscardHandler)
+	local, err := broker.Start(b.Context(), broker.Config{Dir: b.TempDir(), Addr: "127.0.0.1:0"}, silent)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = local.Close() })
+	cfg, topics := kafka.Config{Brokers: []string{local.Addr()}}, schemas.NewTopics(schemas.DefaultTopicPrefix)
+	cl, err := kafka.NewProducer(cfg, silent, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cl.Close()
+	if err := kafka.EnsureTopics(b.Context(), cl, topics.Specs(), broker.TopicOptions()); err != nil {
+		b.Fatal(err)
+	}
+	return cfg, topics
 }
 
 func listen(tb testing.TB) net.Listener {
@@ -126,38 +148,25 @@ func listen(tb testing.TB) net.Listener {
 }
 
 // post sends b.N deliveries of about size bytes over a few kept connections,
-// with a client that costs next to nothing.
+// with a sender that costs next to nothing.
 func post(b *testing.B, addr string, size int) {
-	const clients = 16
-	body := demoDelivery(size)
-	request := fmt.Sprintf("POST /v1/webhooks/halo/%s HTTP/1.1\r\nHost: edge\r\nContent-Type: application/json\r\nAuthorization: Basic %s\r\nContent-Length: %d\r\n\r\n%s",
-		demoConnection().ID, base64.StdEncoding.EncodeToString([]byte(string(demoConnection().ID)+":"+demoSecret)), len(body), body)
-	serial := strings.Index(request, demoSerial) // of each delivery its own, so that no two are the same event
+	const senders = 16
 	var next atomic.Uint64
 	var wg sync.WaitGroup
 	b.ReportAllocs()
 	b.ResetTimer()
 	before := cpu()
-	for range clients {
+	for range senders {
 		wg.Go(func() {
-			conn, err := net.Dial("tcp", addr)
+			s, err := newSender(addr, size)
 			if err != nil {
 				b.Error(err)
 				return
 			}
-			defer conn.Close()
-			out, in := []byte(request), make([]byte, 4096)
-			var number [8]byte
+			defer s.conn.Close()
 			for i := next.Add(1); i <= uint64(b.N); i = next.Add(1) {
-				binary.BigEndian.PutUint64(number[:], i)
-				hex.Encode(out[serial:], number[2:])
-				if _, err := conn.Write(out); err != nil {
+				if err := s.send(i); err != nil {
 					b.Error(err)
-					return
-				}
-				n, err := conn.Read(in) // both handlers answer in one segment
-				if err != nil || !bytes.HasPrefix(in[:n], []byte("HTTP/1.1 200 ")) {
-					b.Errorf("answered %q, %v", in[:n], err)
 					return
 				}
 			}
@@ -165,6 +174,39 @@ func post(b *testing.B, addr string, size int) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(cpu()-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/op")
+}
+
+// sender posts deliveries over one connection.
+type sender struct {
+	conn   net.Conn
+	out    []byte
+	serial int // where the number of the delivery stands, so that no two are the same event
+	in     [4096]byte
+}
+
+func newSender(addr string, size int) (*sender, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	body := demoDelivery(size)
+	request := head(authorization(demoSecret), fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", len(body))) + body
+	return &sender{conn: conn, out: []byte(request), serial: strings.Index(request, demoSerial)}, nil
+}
+
+// send returns once the delivery is answered 200.
+func (s *sender) send(number uint64) error {
+	var digits [8]byte
+	binary.BigEndian.PutUint64(digits[:], number)
+	hex.Encode(s.out[s.serial:], digits[2:])
+	if _, err := s.conn.Write(s.out); err != nil {
+		return err
+	}
+	n, err := s.conn.Read(s.in[:]) // both handlers answer in one segment
+	if err != nil || !bytes.HasPrefix(s.in[:n], []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("answered %q, %w", s.in[:n], err)
+	}
+	return nil
 }
 
 // cpu is the processor time that this process has used.
