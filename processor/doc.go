@@ -23,7 +23,8 @@
 //     same result under the same ids, and the repeats fold.
 //  5. Commit the offsets. A crash between 4 and 5 repeats the whole batch. A
 //     commit that fails because the group gave our partitions to somebody else
-//     changes nothing: the new owner repeats the batch.
+//     changes nothing: the new owner repeats the batch. After a commit that
+//     failed the next poll waits, so that repeats do not come in a rush.
 //  6. Let partitions go, if the group wants them. They are never let go between
 //     1 and 5, so that a commit of ours cannot rewind a later owner's.
 //

@@ -15,9 +15,9 @@ import (
 
 // live sends what a processor meets in a day: agents mapped, handed over and
 // unmapped, events of nobody, repeats whose answer would be another by now, and
-// junk.
+// junk. The tenants' events lie in three different partitions.
 func (w *world) live() {
-	for i, tenant := range []schemas.Tenant{"acme", "0_-"} {
+	for i, tenant := range []schemas.Tenant{"acme", "beta", "zeta"} {
 		w.assign(tenant, 5, "ada")
 		w.send(tenant, 5)
 		unmapped := w.send(tenant, 6)

@@ -56,6 +56,7 @@ type Processor struct {
 	metrics  *metrics
 	batch    *batch
 	gaps     kafka.Gaps
+	refused  int    // commits that failed since the last that did not
 	said     string // the last error that a poll brought, so that an outage is one line
 }
 
@@ -125,6 +126,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		}
 		clear(events)
 		p.consumer.AllowRebalance() // 6
+		p.cool(ctx)
 	}
 }
 
@@ -188,8 +190,24 @@ func (p *Processor) commit(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	if err := p.consumer.CommitUncommittedOffsets(ctx); err != nil {
+		p.refused++
 		p.metrics.failures[commit].Inc()
 		p.log.Warn("a batch is done but not committed; it will be repeated, or covered by the next commit", "topic", p.input, "err", err)
+		return
+	}
+	p.refused = 0
+}
+
+// cool waits after a commit that failed. Whoever is refused may be given the
+// same batch again, and where Kafka refuses for long it would be repeated as
+// fast as it can be produced. Partitions may go in the meantime.
+func (p *Processor) cool(ctx context.Context) {
+	if p.refused == 0 {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(firstRetry<<min(p.refused-1, 10), lastRetry)):
 	}
 }
 

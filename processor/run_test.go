@@ -27,7 +27,7 @@ func TestAReplayGivesTheSameBytes(t *testing.T) {
 		w.live()
 		w.start(setting{})
 		w.committed("processor")
-		for _, tenant := range []schemas.Tenant{"acme", "0_-"} {
+		for _, tenant := range []schemas.Tenant{"acme", "beta", "zeta"} {
 			w.assign(tenant, 5, "zoe")
 			w.assign(tenant, 6, "zoe")
 		}

@@ -88,6 +88,14 @@ func NewConsumer(cfg Config, group string, topics []string, log *slog.Logger, re
 		// Without it a rebalance may happen while a batch is being appended;
 		// its commit could then rewind what the new owner committed.
 		kgo.BlockRebalanceOnPoll(),
+		// Eager: at a rebalance a member first lets go of all, with what it has
+		// buffered, and then joins. The default is cooperative: a member that
+		// was put out of the group for its slowness joins again with its old
+		// partitions in hand, is given records that it had buffered, and
+		// commits them as a member in good standing, behind the place to which
+		// the new owner had come. The price is a pause of some milliseconds
+		// for all members whenever one comes or goes.
+		kgo.Balancers(kgo.StickyBalancer()),
 		kgo.SessionTimeout(sessionTimeout),
 		kgo.HeartbeatInterval(heartbeatInterval),
 		kgo.RebalanceTimeout(rebalanceTimeout),
