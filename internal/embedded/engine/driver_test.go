@@ -18,7 +18,12 @@ import (
 // start runs an engine in dir until the test ends.
 func start(t testing.TB, dir string) *Engine {
 	t.Helper()
-	e, err := Start(context.Background(), Config{Dir: dir, Addr: "127.0.0.1:0"}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return startAt(t, dir, "127.0.0.1:0")
+}
+
+func startAt(t testing.TB, dir, addr string) *Engine {
+	t.Helper()
+	e, err := Start(context.Background(), Config{Dir: dir, Addr: addr}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -87,7 +88,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err er
 	}
 	// The parent binds and every child inherits the socket. So the address
 	// survives a crash: who connects meanwhile waits in the backlog.
-	if e.ln, err = net.ListenTCP("tcp", addr); err != nil {
+	if e.ln, err = bind(ctx, addr, cfg.Dir); err != nil {
 		_ = e.lock.Close()
 		return nil, fmt.Errorf("engine address: %w", err)
 	}
@@ -105,6 +106,35 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (_ *Engine, err er
 		return nil, err
 	}
 	return e, nil
+}
+
+// bind listens on addr. The child of a parent that was killed holds the socket
+// as it holds the data, until it has left: a supervisor that starts us again at
+// once must not find our own port taken.
+func bind(ctx context.Context, addr *net.TCPAddr, dir string) (*net.TCPListener, error) {
+	left, err := lockWithin(ctx, filepath.Join(dir, "child.lock"), patience)
+	if err != nil {
+		return nil, err
+	}
+	_ = left.Close()
+	// A process that ends gives up its files one after the other, and the lock
+	// may be the first. Somebody else's port is still taken a moment later.
+	const moment = 200 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, moment)
+	defer cancel()
+	again := time.NewTicker(moment / 20)
+	defer again.Stop()
+	for {
+		ln, err := net.ListenTCP("tcp", addr)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return ln, err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func loopback(addr string) (*net.TCPAddr, error) {

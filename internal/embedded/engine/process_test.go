@@ -164,14 +164,15 @@ func TestAKilledParentTakesItsChildAlongAndIsFollowed(t *testing.T) {
 		}
 		_ = lock.Close()
 	}
-	// At once after a kill, without waiting: the new parent waits by itself.
-	parent, _, _ := startParent(t, dir)
+	// At once after a kill, without waiting: the new parent waits by itself,
+	// for the data and for the port.
+	parent, addr, _ := startParent(t, dir)
 	if err := parent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = parent.Wait()
 	var n uint64
-	if err := dial(t, start(t, dir), "", nil).QueryRow(t.Context(), "SELECT count() FROM rounds").Scan(&n); err != nil || n != 3 {
+	if err := dial(t, startAt(t, dir, addr), "", nil).QueryRow(t.Context(), "SELECT count() FROM rounds").Scan(&n); err != nil || n != 3 {
 		t.Errorf("%d rows, want 3 (%v)", n, err)
 	}
 }
