@@ -2,6 +2,7 @@ package endtoend
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,60 +15,44 @@ import (
 // rounds of mapping an agent and sending an event at once.
 const rounds = 1000
 
+// judged are the ids of events by what was the case when they were sent.
+type judged struct {
+	mu                    sync.Mutex
+	before, mapped, after map[schemas.ID]bool
+}
+
 func TestAnEventIsJudgedByTheMappingsOfItsArrival(t *testing.T) {
 	s := newStack(t)
-	const agents = 20
-	tn := s.connected("arrival", 1)
-	for i := range agents {
-		tn.sim.AddAgent(agentWithoutUser(schemas.AgentID(100 + i)))
-	}
-	s.must("POST", "/v1/tenants/arrival/connection/refresh", nil)
-	s.must("PUT", "/v1/tenants/arrival/users", []map[string]string{{"user_id": "mapped-by-hand", "email": "nobody@arrival.example"}})
-
-	// Each round: send, map, send at once, unmap, send at once. Only the
-	// second of the three may be on the timeline.
-	var mu sync.Mutex
-	before, mapped, after := map[schemas.ID]bool{}, map[schemas.ID]bool{}, map[schemas.ID]bool{}
+	// Several tenants: what is done to one of them is done in order.
+	const tenants, agents = 10, 2
+	all := &judged{before: map[schemas.ID]bool{}, mapped: map[schemas.ID]bool{}, after: map[schemas.ID]bool{}}
+	var made []*tenant
 	var wg sync.WaitGroup
-	for a := range agents {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			agent := schemas.AgentID(100 + a)
-			path := fmt.Sprintf("/v1/tenants/arrival/agents/%d/user", agent)
-			send := func(n int, into map[schemas.ID]bool) {
-				d := tn.statusChange(n, agent)
-				if status, answer := tn.post(t.Context(), d.body); status != http.StatusOK {
-					t.Errorf("delivery: %d %s", status, answer)
-				}
-				mu.Lock()
-				into[d.id] = true
-				mu.Unlock()
-			}
-			for r := range rounds / agents {
-				n := (a*rounds + r) * 3
-				send(n, before)
-				if status, b, err := s.tryAPI(t.Context(), "PUT", path, map[string]string{"user_id": "mapped-by-hand"}); err != nil || status/100 != 2 {
-					t.Errorf("map: %d %s %v", status, b, err)
-					return
-				}
-				send(n+1, mapped)
-				if status, b, err := s.tryAPI(t.Context(), "DELETE", path, nil); err != nil || status/100 != 2 {
-					t.Errorf("unmap: %d %s %v", status, b, err)
-					return
-				}
-				send(n+2, after)
-			}
-		}()
+	for i := range tenants {
+		tn := s.connected(schemas.Tenant(fmt.Sprintf("arrival-%d", i)), 1)
+		made = append(made, tn)
+		for a := range agents {
+			tn.sim.AddAgent(agentWithoutUser(schemas.AgentID(100 + a)))
+		}
+		s.must("POST", tn.path("/connection/refresh"), nil)
+		s.must("PUT", tn.path("/users"), []map[string]string{{"user_id": "mapped-by-hand", "email": "nobody@arrival.example"}})
+		for a := range agents {
+			wg.Go(func() { tn.play(all, schemas.AgentID(100+a), a*rounds*3, rounds/tenants/agents) })
+		}
 	}
 	wg.Wait()
-	if len(mapped) != rounds {
-		t.Fatalf("%d rounds were played, want %d", len(mapped), rounds)
+	if len(all.mapped) != rounds {
+		t.Fatalf("%d rounds were played, want %d", len(all.mapped), rounds)
 	}
-	tn.settled(3 * rounds)
-	activities, skipped, err := tn.outcomes()
-	if err != nil {
-		t.Fatal(err)
+	activities, skipped := map[string]int{}, map[string]int{}
+	for _, tn := range made {
+		tn.settled(3 * rounds / tenants)
+		a, sk, err := tn.outcomes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(activities, a)
+		maps.Copy(skipped, sk)
 	}
 	count := func(what string, ids map[schemas.ID]bool, want, not map[string]int) {
 		wrong := 0
@@ -80,36 +65,56 @@ func TestAnEventIsJudgedByTheMappingsOfItsArrival(t *testing.T) {
 			t.Errorf("%s: %d of %d judged wrongly", what, wrong, len(ids))
 		}
 	}
-	count("sent before the agent was mapped", before, skipped, activities)
-	count("sent right after the answer that he is", mapped, activities, skipped)
-	count("sent right after the answer that he is not", after, skipped, activities)
-	if lines := s.sql("SELECT DISTINCT reason FROM skipped WHERE tenant_id = 'arrival'"); !slices.Equal(lines, []string{"unmapped"}) {
+	count("sent before the agent was mapped", all.before, skipped, activities)
+	count("sent right after the answer that he is", all.mapped, activities, skipped)
+	count("sent right after the answer that he is not", all.after, skipped, activities)
+	if lines := s.sql("SELECT DISTINCT reason FROM skipped"); !slices.Equal(lines, []string{"unmapped"}) {
 		t.Errorf("reasons: %v, want unmapped only", lines)
 	}
-	t.Run("and a replay into an empty database gives the same rows", func(t *testing.T) { replay(t, s) })
+	t.Run("and a replay into an empty database gives the same rows", func(t *testing.T) { s.on(t).replay(rounds) })
+}
+
+// play sends, maps, sends at once, unmaps, and sends at once, n times over.
+// Only the second of three events may be on the timeline.
+func (tn *tenant) play(all *judged, agent schemas.AgentID, first, n int) {
+	path := tn.path(fmt.Sprintf("/agents/%d/user", agent))
+	send := func(i int, into map[schemas.ID]bool) {
+		d := tn.statusChange(i, agent)
+		if status, answer := tn.post(tn.t.Context(), d.body); status != http.StatusOK {
+			tn.t.Errorf("delivery: %d %s", status, answer)
+		}
+		all.mu.Lock()
+		into[d.id] = true
+		all.mu.Unlock()
+	}
+	for i := first; i < first+3*n; i += 3 {
+		send(i, all.before)
+		if status, b, err := tn.tryAPI(tn.t.Context(), "PUT", path, map[string]string{"user_id": "mapped-by-hand"}); err != nil || status/100 != 2 {
+			tn.t.Errorf("map: %d %s %v", status, b, err)
+			return
+		}
+		send(i+1, all.mapped)
+		if status, b, err := tn.tryAPI(tn.t.Context(), "DELETE", path, nil); err != nil || status/100 != 2 {
+			tn.t.Errorf("unmap: %d %s %v", status, b, err)
+			return
+		}
+		send(i+2, all.after)
+	}
 }
 
 // replay runs a second processor with its own group and output prefix, and a
-// second sink on that prefix with another database, over what halo.events
-// holds, and compares all rows of both views.
-func replay(t *testing.T, s *stack) {
-	const group = "again"
-	env := []string{
-		"CLICKHOUSE_DSN=http://" + s.addr(8123) + "/again", "KAFKA_GROUP=" + group, "RETENTION_MONTHS=25",
-	}
-	ctl := func(args ...string) {
-		t.Helper()
-		p := s.processAs("haloctl", "haloctl-replay", 0, args, append(env, "TOPIC_PREFIX=again."))
-		p.start()
-		<-p.ended
-		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-			t.Fatalf("haloctl %v: exit status %d: %s", args, code, p.tail())
-		}
-	}
-	ctl("topics", "apply")
-	ctl("migrate")
-	processor := s.stageAs("processor", "processor-replay", 9105, append(env, "OUTPUT_PREFIX=again.")...)
-	sink := s.stageAs("sink", "sink-replay", 9106, append(env, "TOPIC_PREFIX=again.")...)
+// second sink on that prefix with another database, over what the topic of
+// events holds, and compares all rows of both views, of which there must be so
+// many at least.
+func (s *stack) replay(atLeast int) {
+	t := s.t
+	t.Helper()
+	again, database := s.prefix+"again.", s.database+"_again"
+	env := []string{"CLICKHOUSE_DSN=" + s.dsn(database), "KAFKA_GROUP=" + again + "replay", "RETENTION_MONTHS=25"}
+	s.haloctl([]string{"TOPIC_PREFIX=" + again}, "topics", "apply")
+	s.haloctl(env, "migrate")
+	processor := s.stageAs("processor", "processor-replay", 9105, append(env, "OUTPUT_PREFIX="+again)...)
+	sink := s.stageAs("sink", "sink-replay", 9106, append(env, "TOPIC_PREFIX="+again)...)
 	for _, p := range []*process{processor, sink} {
 		p.start()
 		defer p.kill()
@@ -119,11 +124,11 @@ func replay(t *testing.T, s *stack) {
 		"SELECT * FROM skipped ORDER BY tenant_id, occurred_at, toString(event_id) FORMAT TabSeparatedWithNamesAndTypes",
 	} {
 		want := s.sql(view)
-		if len(want) < rounds {
+		if len(want) < atLeast {
 			t.Fatalf("%d rows: a replay of so little proves nothing", len(want))
 		}
 		await(t, 60*time.Second, "the replay", func() error {
-			got, err := s.trySQL("again", view)
+			got, err := s.trySQL(database, view)
 			if err != nil {
 				return err
 			}
@@ -145,6 +150,7 @@ func difference(got, want []string) string {
 }
 
 func TestTheSameDeliveryAHundredTimesAtOnceIsOneRow(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	tn := s.connected("repeat", 2)
 	d := tn.statusChange(1, 10)
@@ -172,16 +178,4 @@ func TestTheSameDeliveryAHundredTimesAtOnceIsOneRow(t *testing.T) {
 	if err != nil || len(activities) != 2 || activities[d.id.String()] != 1 || len(skipped) != 0 {
 		t.Errorf("activities %v, skipped %v, %v", activities, skipped, err)
 	}
-}
-
-// settled waits until n events of the tenant are in ClickHouse.
-func (tn *tenant) settled(n int) {
-	tn.t.Helper()
-	await(tn.t, 60*time.Second, "events in ClickHouse", func() error {
-		activities, skipped, err := tn.outcomes()
-		if got := len(activities) + len(skipped); err == nil && got != n {
-			err = fmt.Errorf("%d of %d", got, n)
-		}
-		return err
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/worksights/halo-connector/schemas"
@@ -31,28 +32,69 @@ func (tn *tenant) statusChange(n int, agent schemas.AgentID) delivery {
 	return delivery{body: body, id: occurrence.EventID()}
 }
 
-// post sends a body to the tenant's webhook endpoint as Halo does. The status
-// is 0 where there was no answer.
-func (tn *tenant) post(ctx context.Context, body []byte) (int, string) {
+// answer is what the edge answered. Without an answer the status is 0 and the
+// error says why.
+type answer struct {
+	status     int
+	retryAfter string
+	body       string
+	took       time.Duration
+	err        error
+}
+
+// deliver sends a body to the tenant's webhook endpoint as Halo does.
+func (tn *tenant) deliver(ctx context.Context, body []byte) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+tn.addr(8080)+"/v1/webhooks/halo/"+string(tn.connection), bytes.NewReader(body))
 	if err != nil {
-		return 0, err.Error()
+		return answer{err: err}
 	}
 	req.SetBasicAuth(tn.webhook.Username, tn.webhook.Password.Reveal())
 	req.Header.Set("Content-Type", "application/json")
+	began := time.Now()
 	resp, err := tn.http.Do(req)
 	if err != nil {
-		return 0, err.Error()
+		return answer{err: err, took: time.Since(began)}
 	}
 	defer resp.Body.Close()
 	b, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b)
+	return answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After"), body: string(b), took: time.Since(began)}
+}
+
+// post is deliver where the status says it all.
+func (tn *tenant) post(ctx context.Context, body []byte) (int, string) {
+	a := tn.deliver(ctx, body)
+	if a.err != nil {
+		return 0, a.err.Error()
+	}
+	return a.status, a.body
+}
+
+// count is how many events of the tenant are in ClickHouse.
+func (tn *tenant) count() (n int, err error) {
+	lines, err := tn.trySQL(tn.database, fmt.Sprintf(
+		"SELECT (SELECT count() FROM activities WHERE tenant_id = '%[1]s') + (SELECT count() FROM skipped WHERE tenant_id = '%[1]s')", tn.id))
+	if err == nil {
+		n, err = strconv.Atoi(lines[0])
+	}
+	return n, err
+}
+
+// settled waits until n events of the tenant are in ClickHouse.
+func (tn *tenant) settled(n int) {
+	tn.t.Helper()
+	await(tn.t, 60*time.Second, "events in ClickHouse", func() error {
+		got, err := tn.count()
+		if err == nil && got != n {
+			err = fmt.Errorf("%d of %d", got, n)
+		}
+		return err
+	})
 }
 
 // outcomes are the ids in the two views, with how often each is there.
 func (tn *tenant) outcomes() (activities, skipped map[string]int, err error) {
 	count := func(query string) (map[string]int, error) {
-		lines, err := tn.trySQL("worksights", query)
+		lines, err := tn.trySQL(tn.database, query)
 		ids := map[string]int{}
 		for _, id := range lines {
 			ids[id]++

@@ -1,6 +1,10 @@
-// Package endtoend runs the programs as an operator does, as processes on the
-// embedded engines, and holds them to the five promises from outside: through
-// the webhook endpoint, the control API and SQL.
+// Package endtoend runs the programs as an operator does, as processes, and
+// holds them to the five promises from outside: through the webhook endpoint,
+// the control API and SQL.
+//
+// The engines are the embedded ones. With the build tag integration they are
+// real ones, as far as there are any: see real_test.go. The tests are the same
+// on both; those that need three brokers, or compaction, come with the tag.
 //
 // Nothing here knows a stage's code. What a test plants it computes an id for,
 // from the vendor's facts alone; what it finds in ClickHouse must be just that.
@@ -14,14 +18,23 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/worksights/halo-connector/internal/embedded/engine"
 )
 
 // bin is where TestMain built the programs.
 var bin string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	engine.Child() // does not return in the child that holds the ClickHouse library
+	if os.Getenv(clickhouseMark) != "" {
+		os.Exit(serveClickHouse())
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
+	fmt.Println(underTest())
 	dir, err := os.MkdirTemp("", "halo-endtoend-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,12 +16,13 @@ import (
 
 // process is one program of ours, which can be killed and started again.
 type process struct {
-	t     testing.TB
-	name  string
-	args  []string
-	env   []string
-	admin string // host:port of its admin listener
-	log   string // file
+	t      testing.TB
+	name   string
+	path   string
+	args   []string
+	env    []string
+	health string // URL that answers 200 once it is ready
+	log    string // file
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
@@ -37,7 +39,7 @@ func (p *process) start() {
 		p.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program(p.name), p.args...)
+	cmd := exec.Command(p.path, p.args...)
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A test binary that is killed takes its programs along.
@@ -76,7 +78,18 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-func (p *process) kill() { p.signal(syscall.SIGKILL) }
+func (p *process) kill()   { p.signal(syscall.SIGKILL) }
+func (p *process) freeze() { p.signal(syscall.SIGSTOP) }
+func (p *process) thaw()   { p.signal(syscall.SIGCONT) }
+
+// stop ends the process as a supervisor does, and returns its exit status and
+// how long it took.
+func (p *process) stop() (status int, took time.Duration) {
+	p.t.Helper()
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	return p.cmd.ProcessState.ExitCode(), time.Since(began)
+}
 
 // dead reports whether the process ended.
 func (p *process) dead() bool {
@@ -95,7 +108,7 @@ func (p *process) ready() {
 		if p.dead() {
 			return fmt.Errorf("it ended; its log ends: %s", p.tail())
 		}
-		resp, err := http.Get("http://" + p.admin + "/readyz")
+		resp, err := http.Get(p.health)
 		if err != nil {
 			return err
 		}
@@ -125,9 +138,10 @@ func (s *stack) process(name string, port int, args, env []string) *process {
 // processAs is process for a second one of a program, with a log of its own.
 func (s *stack) processAs(name, logName string, port int, args, env []string) *process {
 	p := &process{
-		t: s.t, name: name, args: args, env: append(append([]string(nil), s.env...), env...),
-		admin: fmt.Sprintf("127.0.0.1:%d", port), log: filepath.Join(s.dir, "log", logName+".log"),
+		t: s.t, name: name, path: program(name), args: args, env: slices.Concat(s.env, env),
+		health: fmt.Sprintf("http://127.0.0.1:%d/readyz", port), log: filepath.Join(s.dir, "log", logName+".log"),
 	}
+	s.ours = append(s.ours, p)
 	s.t.Cleanup(func() {
 		p.kill()
 		if s.t.Failed() {

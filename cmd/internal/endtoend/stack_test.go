@@ -11,24 +11,26 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/worksights/halo-connector/connect/halotest"
-	"github.com/worksights/halo-connector/schemas"
 )
 
 // stack is the whole connector as processes, with a simulated Halo beside it.
 type stack struct {
 	t      testing.TB
-	dir    string
+	dir    string // of everything that is written
+	data   string // of what the programs write
 	offset int
 	env    []string
+	engines
 
-	engines, ingest, processor, sink, connect *process
+	ingest, processor, sink, connect *process
 
+	ours  []*process // all that were made, engines too
 	token string
 	http  *http.Client
 }
@@ -37,38 +39,26 @@ type stack struct {
 // are ready. env is added to every program's environment.
 func newStack(t testing.TB, env ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), offset: freeOffset(t)}
-	s.http = &http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
-	t.Cleanup(s.http.CloseIdleConnections)
-	if err := os.Mkdir(filepath.Join(s.dir, "log"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(s.dir, "data")
-	s.env = append([]string{
-		"DATA_DIR=" + data,
-		fmt.Sprintf("PORT_OFFSET=%d", s.offset),
-		"KAFKA_BROKERS=" + s.addr(9092),
-		"CLICKHOUSE_DSN=http://" + s.addr(8123) + "/worksights",
-		"KEYSET_FILE=" + filepath.Join(data, "keyset.json"),
-		"API_TOKENS_FILE=" + filepath.Join(data, "api-tokens"),
-		"PUBLIC_INGEST_URL=http://" + s.addr(8080),
-		"HALO_ALLOW_NETS=127.0.0.0/8",
-		"LOG_LEVEL=debug",
-		"RATE_LIMIT=0",
-	}, env...)
-	s.engines = s.process("local", s.offset+9090, []string{"--engines-only"}, nil)
+	return newStackOn(t, 1, env...)
+}
+
+// newStackOn is newStack on so many brokers.
+func newStackOn(t testing.TB, brokers int, env ...string) *stack {
+	t.Helper()
+	s := prepareStack(t, env...)
+	s.startEngines(brokers)
+	s.env = append(s.env,
+		"KAFKA_BROKERS="+s.brokers,
+		"TOPIC_PREFIX="+s.prefix,
+		"CLICKHOUSE_DSN="+s.dsn(s.database),
+	)
 	s.ingest = s.stage("ingest", 9101, "LISTEN_ADDR="+s.addr(8080))
 	s.processor = s.stage("processor", 9102)
 	s.sink = s.stage("sink", 9103)
-	s.connect = s.stage("connect", 9104, "LISTEN_ADDR="+s.addr(8081))
-
-	s.engines.start()
-	s.engines.ready()
-	b, err := os.ReadFile(filepath.Join(data, "api-token"))
-	if err != nil {
-		t.Fatal(err)
+	if s.native != "" {
+		s.sink.env = append(s.sink.env, "CLICKHOUSE_DSN="+s.native)
 	}
-	s.token, _, _ = strings.Cut(string(b), "\n")
+	s.connect = s.stage("connect", 9104, "LISTEN_ADDR="+s.addr(8081))
 	for _, p := range s.stages() {
 		p.start()
 	}
@@ -76,6 +66,38 @@ func newStack(t testing.TB, env ...string) *stack {
 		p.ready()
 	}
 	return s
+}
+
+// prepareStack makes directories and the environment, and starts nothing.
+func prepareStack(t testing.TB, env ...string) *stack {
+	t.Helper()
+	s := &stack{t: t, dir: t.TempDir(), offset: freeOffset(t), engines: engines{prefix: "halo.", database: "worksights"}}
+	s.http = &http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+	t.Cleanup(s.http.CloseIdleConnections)
+	s.data = filepath.Join(s.dir, "data")
+	for _, dir := range []string{s.data, filepath.Join(s.dir, "log")} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.env = append([]string{
+		"DATA_DIR=" + s.data,
+		fmt.Sprintf("PORT_OFFSET=%d", s.offset),
+		"KEYSET_FILE=" + filepath.Join(s.data, "keyset.json"),
+		"API_TOKENS_FILE=" + filepath.Join(s.data, "api-tokens"),
+		"PUBLIC_INGEST_URL=http://" + s.addr(8080),
+		"HALO_ALLOW_NETS=127.0.0.0/8",
+		"LOG_LEVEL=debug",
+		"RATE_LIMIT=0",
+	}, env...)
+	return s
+}
+
+// on is the stack for a subtest.
+func (s *stack) on(t testing.TB) *stack {
+	sub := *s
+	sub.t = t
+	return &sub
 }
 
 func (s *stack) stages() []*process {
@@ -90,6 +112,20 @@ func (s *stack) stageAs(name, logName string, admin int, env ...string) *process
 	return s.processAs(name, logName, s.offset+admin, nil, append([]string{"ADMIN_ADDR=" + s.addr(admin)}, env...))
 }
 
+// haloctl runs the operator's tool and returns what it prints.
+func (s *stack) haloctl(env []string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), program("haloctl"), args...)
+	cmd.Env = slices.Concat(os.Environ(), s.env, env)
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("haloctl %v: %v: %s", args, err, complaint.Bytes())
+	}
+	return strings.TrimSpace(string(out))
+}
+
 func (s *stack) addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", s.offset+port) }
 
 // freeOffset finds an offset at which all of our ports are free.
@@ -100,7 +136,7 @@ search:
 		// Below the range from which the system gives ports to clients: while a
 		// program is down, one of them could get its port.
 		offset := 1000 + rand.IntN(22_000)
-		for _, port := range []int{8080, 8081, 8090, 8123, 9090, 9092, 9101, 9102, 9103, 9104, 9105, 9106} {
+		for _, port := range []int{8080, 8081, 8090, 8123, 9000, 9090, 9092, 9101, 9102, 9103, 9104, 9105, 9106} {
 			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", offset+port))
 			if err != nil {
 				continue search
@@ -159,7 +195,7 @@ func (s *stack) must(method, path string, body any) []byte {
 // sql asks ClickHouse and returns the lines of its answer, tab separated.
 func (s *stack) sql(query string) []string {
 	s.t.Helper()
-	lines, err := s.trySQL("worksights", query)
+	lines, err := s.trySQL(s.database, query)
 	if err != nil {
 		s.t.Fatalf("%v\n%s", err, query)
 	}
@@ -167,8 +203,9 @@ func (s *stack) sql(query string) []string {
 }
 
 func (s *stack) trySQL(database, query string) ([]string, error) {
-	u := "http://" + s.addr(8123) + "/?" + url.Values{"database": {database}}.Encode()
-	resp, err := s.http.Post(u, "text/plain", strings.NewReader(query))
+	u := s.clickhouseAt
+	u.Path, u.RawQuery = "/", url.Values{"database": {database}}.Encode()
+	resp, err := s.http.Post(u.String(), "text/plain", strings.NewReader(query))
 	if err != nil {
 		return nil, err
 	}
@@ -186,59 +223,3 @@ func (s *stack) trySQL(database, query string) ([]string, error) {
 	}
 	return strings.Split(text, "\n"), nil
 }
-
-// tenant is a connected tenant with its simulated Halo.
-type tenant struct {
-	*stack
-	id         schemas.Tenant
-	sim        *halotest.Sim
-	connection schemas.ConnectionID
-	webhook    halotest.Webhook
-}
-
-// connected connects a tenant with n agents, ids from 10 on, of whom the even
-// ones have a user of the same e-mail.
-func (s *stack) connected(id schemas.Tenant, n int) *tenant {
-	s.t.Helper()
-	sim := halotest.New(halotest.Config{ClientID: "client-" + string(id), ClientSecret: "secret-" + schemas.Secret(id)})
-	server, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() { server.Close() })
-	users := []map[string]string{}
-	for i := range n {
-		agent := schemas.AgentID(10 + i)
-		email := fmt.Sprintf("agent%d@%s.example", agent, id)
-		sim.AddAgent(halotest.Agent{ID: agent, Name: fmt.Sprintf("Agent %d", agent), Email: email})
-		if agent%2 == 0 {
-			users = append(users, map[string]string{"user_id": user(agent), "email": email})
-		}
-	}
-	s.must("PUT", "/v1/tenants/"+string(id)+"/users", users)
-	b := s.must("PUT", "/v1/tenants/"+string(id)+"/connection", map[string]string{
-		"tenant_url": server.URL, "client_id": "client-" + string(id), "client_secret": "secret-" + string(id),
-	})
-	var conn struct{ State, Connection string }
-	if err := json.Unmarshal(b, &conn); err != nil || conn.State != "active" {
-		s.t.Fatalf("connected, but %s, %v", b, err)
-	}
-	tn := &tenant{stack: s, id: id, sim: sim, connection: schemas.ConnectionID(conn.Connection)}
-	tn.readWebhook()
-	return tn
-}
-
-// readWebhook takes the current webhook, with its secret, from the simulated
-// Halo, which is where the secret is in clear.
-func (tn *tenant) readWebhook() {
-	tn.t.Helper()
-	for _, w := range tn.sim.Webhooks() {
-		if !w.Deleted {
-			tn.webhook = w
-			return
-		}
-	}
-	tn.t.Fatal("Halo has no webhook of ours")
-}
-
-func user(agent schemas.AgentID) string { return fmt.Sprintf("user-%d", agent) }
