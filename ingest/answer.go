@@ -24,41 +24,71 @@ type refusal struct {
 
 // The answers.
 var (
-	refusedPath = &refusal{status: http.StatusNotFound, code: "not_found",
-		message: "there is nothing at this path; deliveries are posted to /v1/webhooks/halo/{connection}", closes: true}
-	refusedMethod = &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed",
-		message: "deliveries are posted", header: "Allow", value: http.MethodPost, closes: true}
+	refusedPath = &refusal{
+		status: http.StatusNotFound, code: "not_found",
+		message: "there is nothing at this path; deliveries are posted to /v1/webhooks/halo/{connection}", closes: true,
+	}
+	refusedMethod = &refusal{
+		status: http.StatusMethodNotAllowed, code: "method_not_allowed",
+		message: "deliveries are posted", header: "Allow", value: http.MethodPost, closes: true,
+	}
 
 	// One answer for an unknown connection and for a wrong secret.
-	refusedSecret = &refusal{status: http.StatusUnauthorized, result: unauthorized, code: "unauthorized",
-		message: "the connection or its secret is not known", header: "WWW-Authenticate", value: `Basic realm="halo-connector"`, closes: true}
+	refusedSecret = &refusal{
+		status: http.StatusUnauthorized, result: unauthorized, code: "unauthorized",
+		message: "the connection or its secret is not known", header: "WWW-Authenticate", value: `Basic realm="halo-connector"`, closes: true,
+	}
 
-	refusedRate = &refusal{status: http.StatusTooManyRequests, result: rateLimited, code: "rate_limited",
-		message: "too many deliveries on this connection", header: "Retry-After", value: "1"}
+	refusedRate = &refusal{
+		status: http.StatusTooManyRequests, result: rateLimited, code: "rate_limited",
+		message: "too many deliveries on this connection", header: "Retry-After", value: "1",
+	}
 
-	refusedSize = &refusal{status: http.StatusRequestEntityTooLarge, result: tooLarge, code: "too_large",
-		message: "the body is larger than a delivery may be", closes: true}
-	refusedEncoding = &refusal{status: http.StatusUnsupportedMediaType, result: malformed, code: "unsupported_encoding",
-		message: "the content encoding is neither gzip nor identity", header: "Accept-Encoding", value: "gzip", closes: true}
-	refusedGzip = &refusal{status: http.StatusBadRequest, result: malformed, code: "malformed",
-		message: "the body is not gzip", closes: true}
-	refusedBroken = &refusal{status: http.StatusBadRequest, result: malformed, code: "malformed",
-		message: "the body ended early", closes: true}
-	refusedSlow = &refusal{status: http.StatusRequestTimeout, result: malformed, code: "timeout",
-		message: "the body did not arrive in time", closes: true}
-	refusedJSON = &refusal{status: http.StatusBadRequest, result: malformed, code: "malformed",
-		message: "the body is not JSON"}
-	refusedDepth = &refusal{status: http.StatusBadRequest, result: malformed, code: "malformed",
-		message: "the body is nested too deeply"}
+	refusedSize = &refusal{
+		status: http.StatusRequestEntityTooLarge, result: tooLarge, code: "too_large",
+		message: "the body is larger than a delivery may be", closes: true,
+	}
+	refusedEncoding = &refusal{
+		status: http.StatusUnsupportedMediaType, result: malformed, code: "unsupported_encoding",
+		message: "the content encoding is neither gzip nor identity", header: "Accept-Encoding", value: "gzip", closes: true,
+	}
+	refusedGzip = &refusal{
+		status: http.StatusBadRequest, result: malformed, code: "malformed",
+		message: "the body is not gzip", closes: true,
+	}
+	refusedBroken = &refusal{
+		status: http.StatusBadRequest, result: malformed, code: "malformed",
+		message: "the body ended early", closes: true,
+	}
+	refusedSlow = &refusal{
+		status: http.StatusRequestTimeout, result: malformed, code: "timeout",
+		message: "the body did not arrive in time", closes: true,
+	}
+	refusedJSON = &refusal{
+		status: http.StatusBadRequest, result: malformed, code: "malformed",
+		message: "the body is not JSON",
+	}
+	refusedDepth = &refusal{
+		status: http.StatusBadRequest, result: malformed, code: "malformed",
+		message: "the body is nested too deeply",
+	}
 
-	refusedKafka = &refusal{status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
-		message: "the delivery could not be kept; send it again", header: "Retry-After", value: "5"}
-	refusedTable = &refusal{status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
-		message: "the delivery could not be checked; send it again", header: "Retry-After", value: "5", closes: true}
-	refusedShutdown = &refusal{status: http.StatusServiceUnavailable, result: unavailable, code: "shutting_down",
-		message: "this instance is shutting down; send the delivery again", header: "Retry-After", value: "1", closes: true}
-	refusedPanic = &refusal{status: http.StatusInternalServerError, result: unavailable, code: "internal",
-		message: "the delivery could not be handled", closes: true}
+	refusedKafka = &refusal{
+		status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
+		message: "the delivery could not be kept; send it again", header: "Retry-After", value: "5",
+	}
+	refusedTable = &refusal{
+		status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
+		message: "the delivery could not be checked; send it again", header: "Retry-After", value: "5", closes: true,
+	}
+	refusedShutdown = &refusal{
+		status: http.StatusServiceUnavailable, result: unavailable, code: "shutting_down",
+		message: "this instance is shutting down; send the delivery again", header: "Retry-After", value: "1", closes: true,
+	}
+	refusedPanic = &refusal{
+		status: http.StatusInternalServerError, result: unavailable, code: "internal",
+		message: "the delivery could not be handled", closes: true,
+	}
 )
 
 // Error makes a refusal what a reader of the body can fail with.

@@ -3,6 +3,7 @@ package halopsa
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -194,7 +195,7 @@ func TestErrorsSayNothingOfTheBody(t *testing.T) {
 	}
 	body := golden(t, "status_changed_full")
 	for cut := range body {
-		if _, err := Decode(body[:cut], delivery); err != ErrNotJSON {
+		if _, err := Decode(body[:cut], delivery); !errors.Is(err, ErrNotJSON) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 	}

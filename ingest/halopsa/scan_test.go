@@ -22,7 +22,7 @@ func TestWhatIsJSONIsDecidedAsTheStandardLibraryDoes(t *testing.T) {
 		if want != (err == nil) {
 			t.Errorf("%q: error %v, valid %v", body, err, want)
 		}
-		if err != nil && err != ErrNotJSON {
+		if err != nil && !errors.Is(err, ErrNotJSON) {
 			t.Errorf("%q: error %v", body, err)
 		}
 	}
