@@ -201,6 +201,8 @@ func problem(err error) *apiError {
 		return refuse(http.StatusNotFound, "agent_not_found", "Halo listed no agent with this id. Refresh the connection if it is new.")
 	case errors.Is(err, ErrNoUser):
 		return refuse(http.StatusUnprocessableEntity, "unknown_user", "The tenant's user directory has no such user. Put the users first.")
+	case errors.Is(err, errTooLarge):
+		return refuse(http.StatusRequestEntityTooLarge, "too_large", "The tenant's users and agents together are more than can be kept. Give only the users who work in Halo.")
 	case errors.Is(err, ErrStandby):
 		return refuse(http.StatusServiceUnavailable, "standby", "This instance is on standby. Ask the active one, or try again in a few seconds.")
 	case errors.Is(err, ErrUnavailable):

@@ -11,7 +11,8 @@ import (
 
 // halo is the real client behind an instance's link. It closes its connections
 // after each call: a bubble's clock stands still as long as anybody in it reads
-// a socket.
+// a socket. For the same reason a test must not use up a tenant's allowance of
+// requests: a call that waits for it keeps a socket.
 //
 // A call can also fail: fault is asked for its name, and what it returns is the
 // call's error, in place of the call or after it.

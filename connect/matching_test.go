@@ -78,7 +78,9 @@ func TestWhatWasDoneByHandSurvivesARefresh(t *testing.T) {
 		sim.AddAgent(halotest.Agent{ID: 5, Email: "new@x.example"})
 		for _, again := range []func(){
 			func() { in.want(http.StatusOK, "POST", at("acme", "/connection/refresh"), "", nil) },
-			func() { in.users("acme", "u-ada", "ada@x.example", "u-ben", "ben@x.example", "u-cat", "", "u-new", "new@x.example") },
+			func() {
+				in.users("acme", "u-ada", "ada@x.example", "u-ben", "ben@x.example", "u-cat", "", "u-new", "new@x.example")
+			},
 			func() { in.want(http.StatusOK, "POST", at("acme", "/connection/reconnect"), "", nil) },
 			func() { in.connect("acme", 0) },
 			func() { in.stop(); in = w.active() },

@@ -121,15 +121,16 @@ func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, cr
 func (t *term) unsaved(ctx context.Context, tn *tenant, halo Halo, made string, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if errors.Is(failure, ErrUnavailable) {
-		next := t.successor(ctx)
-		if next == nil {
-			t.c.log.Warn("a webhook that may not be saved is left in Halo; repeating the operation removes it", "tenant", tn.id)
-			return failure
-		}
-		if snap := next.peek(tn.id); snap.sealed != nil || strings.EqualFold(snap.WebhookID, made) {
-			return failure
-		}
+	if !errors.Is(failure, ErrUnavailable) { // nothing was written
+		return t.undo(ctx, tn, halo, tn.seen.Load().state, made, failure)
+	}
+	next := t.successor(ctx)
+	if next == nil {
+		t.c.log.Warn("a webhook that may not be saved is left in Halo; repeating the operation removes it", "tenant", tn.id)
+		return failure
+	}
+	if snap := next.peek(tn.id); snap.sealed != nil || strings.EqualFold(snap.WebhookID, made) {
+		return failure
 	}
 	if err := t.remove(ctx, halo, made); err != nil {
 		t.c.log.Warn("a webhook that was not saved is left in Halo; repeating the operation removes it", "tenant", tn.id, "err", err)

@@ -80,7 +80,8 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// inWorld runs f in a bubble, beside as many Halos as configs are given.
+// inWorld runs f in a bubble, beside as many Halos as configs are given. What f
+// makes for the time of a test belongs to w.T, the test inside of the bubble.
 func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	t.Helper()
 	w := &world{topics: schemas.NewTopics("halo."), outcomes: &outcomes{}, log: &logged{}, network: new(kfake.VirtualNetwork)}
@@ -117,6 +118,9 @@ func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	})
 }
 
+// loopback is where the simulated Halos are.
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
 // instance is one process of the control plane.
 type instance struct {
 	*connect.Connect
@@ -147,7 +151,7 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 	cfg.Dial = func(t schemas.Tenant, cred connect.Credentials) (connect.Halo, error) {
 		client, err := halopsa.New(halopsa.Config{
 			TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
-			AllowNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Budget: limits.Of(t), Log: log,
+			AllowNets: loopback(), Budget: limits.Of(t), Log: log,
 		})
 		if err != nil {
 			return nil, err
