@@ -1,0 +1,169 @@
+//go:build synctests
+
+package connect_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+func TestOfTwoInstancesOneActsAndTheOtherTakesOver(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for id := range schemas.AgentID(20) {
+			w.sims[0].AddAgent(halotest.Agent{ID: id + 2})
+		}
+		a, b := w.active(), w.start()
+		time.Sleep(20 * time.Second)
+		if a.Ready() != nil || b.Ready() == nil {
+			t.Fatalf("one: %v, the other: %v", a.Ready(), b.Ready())
+		}
+		b.refused(http.StatusServiceUnavailable, "standby", "GET", at("acme", "/connection"), "")
+		a.connect("acme", 0)
+
+		// Mappings are made until the first one is killed, and every one that
+		// was answered must be there.
+		var mu sync.Mutex
+		var mapped []schemas.AgentID
+		var mapping sync.WaitGroup
+		mapping.Go(func() {
+			for id := schemas.AgentID(2); id < 22; id++ {
+				if a.raw("PUT", at("acme", fmt.Sprintf("/agents/%d/user", id)), fmt.Sprintf(`{"user_id":"u-%d"}`, id)).status == http.StatusOK {
+					mu.Lock()
+					mapped = append(mapped, id)
+					mu.Unlock()
+				}
+			}
+		})
+		time.Sleep(333 * time.Millisecond)
+		a.link.cut()
+		took := b.await()
+		if took > 15*time.Second {
+			t.Errorf("the other one took over after %v", took)
+		}
+		t.Logf("taken over after %v", took)
+		mapping.Wait()
+		if len(mapped) < 3 || len(mapped) == 20 {
+			t.Fatalf("%d mappings were answered: this proves nothing", len(mapped))
+		}
+		for _, id := range mapped {
+			if is := b.standing("acme", id); is != fmt.Sprintf("matched u-%d", id) {
+				t.Errorf("agent %d is %s", id, is)
+			}
+		}
+		if c := b.connection("acme"); c.State != "active" || c.Webhook.ID != w.live(0)[0].ID {
+			t.Errorf("%+v", c)
+		}
+	}, halotest.Config{})
+}
+
+func TestAnInstanceThatEndsInGoodOrderHandsOverAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a, b := w.active(), w.start()
+		a.users("acme", "u", "")
+		time.Sleep(5 * time.Second)
+		a.stop()
+		if took := b.await(); took > 3*time.Second {
+			t.Errorf("taken over after %v", took)
+		}
+		b.users("acme", "u", "")
+	})
+}
+
+// The group takes the vault away from an instance that does not notice: its
+// heartbeats are lost, its writes would get through.
+func TestADeposedInstanceWritesNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.active()
+		a.users("acme", "u", "")
+		deaf := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.CoordinatorNotAvailable, Count: -1})
+		usurper := w.start()
+		usurper.await()
+		deaf.Remove()
+		before := len(w.Records(w.T, w.topics.Vault)) + len(w.Records(w.T, w.topics.Connections))
+		if a.Ready() != nil {
+			t.Error("the first instance knows that it was deposed: this proves nothing")
+		}
+		r := a.raw("PUT", at("acme", "/users"), "[]")
+		if r.status != http.StatusServiceUnavailable {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+		if after := len(w.Records(w.T, w.topics.Vault)) + len(w.Records(w.T, w.topics.Connections)); after != before {
+			t.Errorf("%d records were written by an instance that was deposed", after-before)
+		}
+	})
+}
+
+func TestACommitThatIsRefusedEndsTheTermBeforeAnythingIsWritten(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID} {
+		t.Run(code.Message, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				in := w.active()
+				in.users("acme", "u", "")
+				fault := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: code, Count: 1})
+				before := len(w.Records(w.T, w.topics.Vault))
+				in.refused(http.StatusServiceUnavailable, "standby", "PUT", at("acme", "/users"), "[]")
+				if after := len(w.Records(w.T, w.topics.Vault)); after != before || fault.Hits() == 0 {
+					t.Errorf("%d records were written, %d commits refused", after-before, fault.Hits())
+				}
+				in.await()
+				in.users("acme", "u", "")
+			})
+		})
+	}
+}
+
+// What an instance that takes over finds is put right before it acts.
+func TestATakeOverWritesWhatShouldFollowFromTheVault(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sims[0].AddAgent(halotest.Agent{ID: 2, Email: "ada@x.example"})
+		in := w.active()
+		in.users("acme", "u-ada", "ada@x.example")
+		in.connect("acme", 0)
+		in.stop()
+		conn, _ := w.published("acme")
+		// Somebody's compaction lost the connection; a stranger left a verifier.
+		w.Produce(w.T,
+			kafka.Record(w.topics.Connections, string(conn.ID), schemas.ConnectionSchema, nil),
+			kafka.Record(w.topics.Connections, string(schemas.ConnectionIDOf("ghost")), schemas.ConnectionSchema,
+				schemas.Connection{ID: schemas.ConnectionIDOf("ghost"), Tenant: "ghost", Verifiers: conn.Verifiers}.AppendJSON(nil)),
+			kafka.Record(w.topics.Mappings, "acme/2", schemas.MappingSchema, schemas.Mapping{Tenant: "acme", Agent: 2}.AppendJSON(nil)))
+		in = w.active()
+		if again, ok := w.published("acme"); !ok || again.WebhookID != conn.WebhookID || len(again.Verifiers) != 1 {
+			t.Errorf("the edge knows %+v", again)
+		}
+		if _, ok := w.published("ghost"); ok {
+			t.Error("a verifier is left that belongs to nobody")
+		}
+		if is := in.standing("acme", 2); is != "matched u-ada" {
+			t.Errorf("agent 2 is %s", is)
+		}
+		// Nothing to do: nothing is written.
+		in.stop()
+		count := func() (n int) {
+			for _, topic := range []string{w.topics.Vault, w.topics.Mappings, w.topics.Connections} {
+				n += len(w.Records(w.T, topic))
+			}
+			return n
+		}
+		before := count()
+		w.active()
+		if after := count(); after != before {
+			t.Errorf("a take-over with nothing to do wrote %d records", after-before)
+		}
+		if strings.Contains(w.log.String(), "level=ERROR") {
+			t.Errorf("logged %s", w.log)
+		}
+	}, halotest.Config{})
+}
