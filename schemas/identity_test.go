@@ -73,7 +73,7 @@ func TestIDsAreUUIDs(t *testing.T) {
 	if err != nil || id.String() != text {
 		t.Errorf("%s came back as %s, %v", text, id, err)
 	}
-	for _, bad := range []string{"", text[1:], text + "0", strings.Replace(text, "-", "0", 1), "5b0c9c1g" + text[8:], "5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c1-"} {
+	for _, bad := range []string{"", text[1:], text + "0", strings.Replace(text, "-", "0", 1), "5b0c9c1g" + text[8:], "5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c1-", "5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a-c11"} {
 		if _, err := ParseID(bad); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q was read as an id: %v", bad, err)
 		}
