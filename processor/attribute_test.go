@@ -99,7 +99,8 @@ func TestAnEventIsCreditedToWhomItsKindSays(t *testing.T) {
 			0, "",
 		},
 		{
-			"an event of no known kind is nobody's", []schemas.Kind{"", "ticket_deleted"},
+			"an event of no known kind is nobody's",
+			[]schemas.Kind{"", "ticket_deleted"},
 			schemas.Event{Assignee: assignee, Actor: actor, ActorType: schemas.ActorAgent, EnvelopeAgent: envelope},
 			0, "",
 		},

@@ -48,8 +48,11 @@ func TestWhatIsRefusedOrNotAnsweredIsTriedUntilItIsDone(t *testing.T) {
 		{"outcomes written and not acknowledged", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 3}, nil, false},
 		{"outcomes written and too few replicas left", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend, Count: 3}, nil, false},
 		{"the leader is elsewhere", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: 5}, nil, false},
-		{"activities may not be written for a while, skips may", kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: 5},
-			func(t schemas.Topics) string { return t.Activities }, true},
+		{
+			"activities may not be written for a while, skips may",
+			kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: 5},
+			func(t schemas.Topics) string { return t.Activities }, true,
+		},
 		{"the commit is refused as of an old generation", kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.IllegalGeneration, Count: 2}, nil, false},
 		{"the commit is refused as of a stranger", kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownMemberID, Count: 2}, nil, false},
 		{"the commit meets a coordinator that moved", kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.NotCoordinator, Count: 5}, nil, false},
@@ -197,7 +200,7 @@ func TestACommitThatComesTooLateRewindsNobody(t *testing.T) {
 func TestTheLargestRecordThatIsNoEventDoesNotStopTheOthers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.start(setting{})
-		junk := strings.Repeat("x", 999_800)
+		junk := strings.Repeat("x", 999_900) // with what is around it nearly all of a megabyte
 		for _, r := range []*kgo.Record{
 			kafka.Record(w.topics.Events, "acme", schemas.EventSchema, []byte(junk)),
 			kafka.Record(w.topics.Events, "acme", junk, nil),
