@@ -43,7 +43,7 @@ func TestEachRouteWantsATokenThatCoversItsTenant(t *testing.T) {
 	inWorld(t, func(w *world) {
 		acme, err := access.NewToken(w.tokens, "acme-only", []schemas.Tenant{"acme", "other"})
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		in := w.active()
 		in.connect("acme", 0)
@@ -83,15 +83,15 @@ func TestEachRouteWantsATokenThatCoversItsTenant(t *testing.T) {
 		// The file is taken up while we run: one token comes, one goes.
 		text, err := os.ReadFile(w.tokens)
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		lines := strings.SplitAfter(string(text), "\n")
 		if err := os.WriteFile(w.tokens, []byte(lines[0]), 0o600); err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		fresh, err := access.NewToken(w.tokens, "fresh", nil)
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 		for token, status := range map[schemas.Secret]int{w.token: 200, acme: 401, fresh: 200} {

@@ -23,7 +23,7 @@ func TestAConnectRegistersOneWebhookWithItsFourEvents(t *testing.T) {
 		in.want(http.StatusCreated, "PUT", at("acme", "/connection"), credentials(w.urls[0]), &c)
 		hooks := w.live(0)
 		if len(hooks) != 1 {
-			t.Fatalf("%d webhooks", len(hooks))
+			w.Fatalf("%d webhooks", len(hooks))
 		}
 		hook, id := hooks[0], schemas.ConnectionIDOf("acme")
 		url := "https://hooks.worksights.example/v1/webhooks/halo/" + string(id)

@@ -202,7 +202,7 @@ func TestARefreshTellsNewFromGoneAndChanged(t *testing.T) {
 		in := w.active()
 		in.users("acme", "u-ada", "ada@x.example", "u-ben", "ben@x.example", "u-cat", "cat@x.example", "u-new", "new@x.example")
 		if c := in.connect("acme", 0); c.Agents.Total != 120 || c.Agents.Matched != 3 {
-			t.Fatalf("%+v", c.Agents)
+			w.Fatalf("%+v", c.Agents)
 		}
 		sim.DisableAgent(2)
 		sim.ChangeAgent(3, func(a *halotest.Agent) { a.Email = "" })               // keeps whom it is mapped to

@@ -23,6 +23,9 @@ import (
 // broken is a failure of Halo that says nothing about what became of the call.
 var broken = &halopsa.Error{Cause: halopsa.HaloError, Message: "Halo failed.", Action: "Try again.", Status: 500}
 
+// rateLimited is Halo, or our own allowance, saying "not now".
+var rateLimited = &halopsa.Error{Cause: halopsa.RateLimited, Message: "Halo allows no more requests for the moment.", Action: "Wait.", Status: 429}
+
 // unharmed wants what was there before the deed, after it failed: no webhook
 // of ours where there was no connection, else the one that is the connection's.
 func unharmed(w *world, in *instance, op deed) {

@@ -69,7 +69,7 @@ func TestAReconnectRemovesStraysOfOursAndNothingElse(t *testing.T) {
 		in.connect("acme", 0)
 		admin, err := halopsa.New(halopsa.Config{TenantURL: w.urls[0], ClientID: clientID, ClientSecret: clientSecret, AllowNets: loopback()})
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		var made []string
 		ours := w.live(0)[0].URL
@@ -81,10 +81,10 @@ func TestAReconnectRemovesStraysOfOursAndNothingElse(t *testing.T) {
 		} {
 			id, err := admin.CreateWebhook(context.Background(), spec)
 			if err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
 			if _, err := admin.CreateNotification(context.Background(), halopsa.Notification{Event: 3, WebhookID: id}); err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
 			made = append(made, id)
 		}
