@@ -44,6 +44,11 @@
 -- index_granularity is half the default: a day of such a tenant is then read
 -- with less of its two neighbours.
 --
+-- Codecs and LowCardinality: a timeline reads a few and filters many, so that it
+-- costs what decoding costs. Measured on a day of 110,000 rows under FINAL: 20 ms
+-- of CPU with ZSTD and user_id as String, 12 ms with LZ4 and user_id as numbers
+-- into a dictionary, of the part while that is small and else of the granule.
+--
 -- version: (2^48-1 - received_at in ms) * 2^16 + 16 bits of a digest of the
 -- rest of the row. The first arrival has the greatest; two that arrived in one
 -- millisecond fold the same way in whatever order they were appended.
@@ -61,33 +66,33 @@ CREATE TABLE IF NOT EXISTS outcomes_log
     -- The customer of WorkSights; bounds every query.
     tenant_id LowCardinality(String),
     -- As Halo gave it; 1970-01-01 where it gave none. People are shown occurred_at.
-    event_time DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    event_time DateTime64(3, 'UTC') CODEC(Delta, LZ4),
     -- Derived from facts of the event: the same for every repeat of it.
     activity_id UUID,
-    version UInt64 CODEC(ZSTD(1)),
+    version UInt64,
     -- Why the event made no activity; empty for an activity.
     reason LowCardinality(String),
     -- The WorkSights user; empty for a skip, as are category and credited_as.
-    user_id String CODEC(ZSTD(1)),
+    user_id LowCardinality(String),
     category LowCardinality(String),
     -- Which of the four kinds; empty for a skip whose kind is not known.
     kind LowCardinality(String),
     -- 0 < weight <= 1; 0 for a skip.
     weight Float32,
     -- Of the tenant's Halo; 0 where none was found.
-    ticket_id UInt64 CODEC(ZSTD(1)),
+    ticket_id UInt64,
     -- Whom the event is, or would have been, credited to; 0 for nobody.
-    agent_id UInt64 CODEC(ZSTD(1)),
+    agent_id UInt64,
     -- Which fact named the agent: actor, assignee or envelope.
     credited_as LowCardinality(String),
     -- Halo's status id, which is per tenant; 0 for none.
-    status_id Int32 CODEC(ZSTD(1)),
+    status_id Int32,
     -- event_time where that is plausible, else received_at.
-    occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    occurred_at DateTime64(3, 'UTC') CODEC(Delta, LZ4),
     -- When the delivery reached us.
-    received_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    received_at DateTime64(3, 'UTC') CODEC(Delta, LZ4),
     -- occurred_at where it is not event_time, else 1900; computed on insert.
-    displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('1900-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, ZSTD(1)),
+    displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('1900-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, LZ4),
 
     INDEX displaced_at_range displaced_at TYPE minmax GRANULARITY 1
 )
