@@ -84,6 +84,35 @@ func (l *logged) String() string {
 // makes for the time of a test belongs to w.T, the test inside of the bubble.
 func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	t.Helper()
+	w := newWorld(t, configs)
+	synctest.Test(t, func(t *testing.T) {
+		w.T = t
+		w.outcomes.set(func(*outcomes) {})
+		w.Cluster = kafkatest.NewVirtual(t, kfake.ListenFn(w.network.Listen))
+		w.Cluster.Opts = []kgo.Opt{kgo.Dialer((&link{network: w.network, dead: make(chan struct{})}).dial)}
+		w.CreateTopics(t, w.topics, 1)
+		f(w)
+	})
+}
+
+// realWorld is one in real time, with Kafka on loopback.
+func realWorld(t *testing.T, configs ...halotest.Config) *world {
+	t.Helper()
+	w := newWorld(t, configs)
+	w.T = t
+	w.outcomes.set(func(*outcomes) {})
+	w.Cluster = kafkatest.New(t)
+	w.CreateTopics(t, w.topics, 1)
+	return w
+}
+
+// asInProduction makes an instance call Halo as it does in production.
+func asInProduction(c *connect.Config) {
+	c.Dial, c.KafkaOptions, c.AllowNets = nil, nil, loopback()
+}
+
+func newWorld(t *testing.T, configs []halotest.Config) *world {
+	t.Helper()
 	w := &world{topics: schemas.NewTopics("halo."), outcomes: &outcomes{}, log: &logged{}, network: new(kfake.VirtualNetwork)}
 	for _, cfg := range configs {
 		cfg.ClientID, cfg.ClientSecret = clientID, clientSecret
@@ -108,14 +137,7 @@ func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	if w.token, err = access.NewToken(w.tokens, "operator", nil); err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		w.T = t
-		w.outcomes.set(func(*outcomes) {})
-		w.Cluster = kafkatest.NewVirtual(t, kfake.ListenFn(w.network.Listen))
-		w.Cluster.Opts = []kgo.Opt{kgo.Dialer((&link{network: w.network, dead: make(chan struct{})}).dial)}
-		w.CreateTopics(t, w.topics, 1)
-		f(w)
-	})
+	return w
 }
 
 // loopback is where the simulated Halos are.

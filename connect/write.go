@@ -148,5 +148,9 @@ func (t *term) assign(ctx context.Context, tn *tenant) (int, error) {
 		t.c.log.Warn("mappings were acknowledged after the instant from which they hold",
 			"tenant", tn.id, "mappings", len(changed), "late", late)
 	}
-	return len(changed), at.pass(ctx, t.c.now)
+	if err := at.pass(ctx, t.c.now); err != nil {
+		// Our clock stepped back by so much that the instant is far away.
+		return len(changed), fmt.Errorf("%w: the mappings do not hold yet: %w", ErrUnavailable, err)
+	}
+	return len(changed), nil
 }

@@ -1,0 +1,97 @@
+//go:build synctests
+
+package connect_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/worksights/halo-connector/connect"
+	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+func TestTwoHundredTenantsConnectAtOnceAndNothingIsMixed(t *testing.T) {
+	const tenants = 200
+	configs := make([]halotest.Config, tenants)
+	for n := range configs {
+		configs[n] = halotest.Config{Objects: n%2 == 0, StringIDs: n%3 == 0, ObjectReplies: n%5 == 0, Seed: uint64(n + 1)}
+		if n%4 == 0 {
+			configs[n].TenantID = fmt.Sprintf("hosted-%d", n)
+		}
+	}
+	w := realWorld(t, configs...)
+	// Every tenant has an agent 2 with an e-mail of the same name, and one or
+	// more of its own.
+	for n, sim := range w.sims {
+		for id := schemas.AgentID(2); id < schemas.AgentID(4+n%80); id++ {
+			sim.AddAgent(halotest.Agent{ID: id, Email: fmt.Sprintf("agent%d@tenant-%d.example", id, n)})
+		}
+		sim.ChangeAgent(2, func(a *halotest.Agent) { a.Email = "admin@shared.example" })
+	}
+	in := w.active(asInProduction, func(c *connect.Config) { c.HealthInterval = 4 * time.Second })
+	name := func(n int) string { return fmt.Sprintf("tenant-%d", n) }
+	began := time.Now()
+	var all sync.WaitGroup
+	for n := range tenants {
+		all.Go(func() {
+			in.users(name(n), "admin-of-"+name(n), "admin@shared.example", "three-of-"+name(n), fmt.Sprintf("AGENT3@tenant-%d.example", n))
+			if c := in.connect(name(n), n); c.State != "active" || c.Tenant != name(n) || c.TenantURL != w.urls[n] {
+				t.Errorf("%s: %+v", name(n), c)
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d tenants connected in %v", tenants, time.Since(began))
+	time.Sleep(2500 * time.Millisecond) // health checks of some, meanwhile
+
+	seen := make(map[schemas.VerifierHash]string)
+	busiest := 0
+	published := make(map[schemas.Tenant]schemas.Connection)
+	for _, r := range w.Records(w.T, w.topics.Connections) {
+		conn, err := schemas.ParseConnection(r.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		published[conn.Tenant] = conn
+	}
+	for n, sim := range w.sims {
+		hooks := w.live(n)
+		conn := published[schemas.Tenant(name(n))]
+		if len(hooks) != 1 || sim.Notifications() != 4 || conn.WebhookID != hooks[0].ID || conn.ID != schemas.ConnectionIDOf(schemas.Tenant(name(n))) ||
+			!conn.Verify(hooks[0].Password, time.Now()) {
+			t.Errorf("%s: %d webhooks, %d notifications, the edge knows %+v", name(n), len(hooks), sim.Notifications(), conn)
+			continue
+		}
+		for _, v := range conn.Verifiers {
+			if other, taken := seen[v.Hash]; taken && other != name(n) {
+				t.Errorf("%s and %s have one secret", other, name(n))
+			}
+			seen[v.Hash] = name(n)
+		}
+		counted := sim.Counters()
+		busiest = max(busiest, counted.Busiest)
+		agents := in.agents(name(n))
+		if len(agents) != 2+n%80 || agents[2].UserID != "admin-of-"+name(n) || agents[3].UserID != "three-of-"+name(n) {
+			t.Errorf("%s: %d agents, %+v, %+v", name(n), len(agents), agents[2], agents[3])
+		}
+		for id, a := range agents {
+			if id > 3 && a.UserID != "" {
+				t.Errorf("%s: agent %d is %s's", name(n), id, a.UserID)
+			}
+		}
+	}
+	if busiest > 300 {
+		t.Errorf("a tenant was asked %d times in five minutes", busiest)
+	}
+	t.Logf("the busiest tenant was asked %d times", busiest)
+	for _, r := range w.Records(w.T, w.topics.Mappings) {
+		m, err := schemas.ParseMapping(r.Value)
+		if err != nil || string(r.Key) != m.Key() || !slices.Contains([]string{"admin-of-" + string(m.Tenant), "three-of-" + string(m.Tenant)}, string(m.Intervals[0].User)) {
+			t.Errorf("%s: %+v, %v", r.Key, m, err)
+		}
+	}
+}
