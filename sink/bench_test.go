@@ -127,6 +127,9 @@ func BenchmarkLoop(b *testing.B) {
 		b.StartTimer()
 		go func() { ended <- s.Run(ctx) }()
 		_, err = cluster.WaitGroupInfo(b.Context(), sink.DefaultGroup, func(g *kfake.GroupInfo) bool {
+			if g == nil {
+				return false // nobody has joined yet
+			}
 			var committed int64
 			for _, partitions := range g.Commits {
 				for _, c := range partitions {
