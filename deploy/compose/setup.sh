@@ -8,10 +8,11 @@ set -eu
 cd /secrets
 umask 077
 [ -f keyset.json ] || haloctl keys new keyset.json
-if [ ! -f api-token ]; then
-	# Of a run that died between the two files there is a digest whose token
-	# nobody knows.
-	rm -f api-tokens
-	haloctl tokens new --name operator api-tokens >api-token.new
+if [ ! -f api-tokens ]; then
+	# The file of digests comes last: a run that dies before it is repeated
+	# whole, and one that finds it touches nobody's token.
+	rm -f api-tokens.new
+	haloctl tokens new --name operator api-tokens.new >api-token.new
 	mv api-token.new api-token
+	mv api-tokens.new api-tokens
 fi

@@ -62,6 +62,8 @@ func rows() []sink.Outcome {
 	skip(13, schemas.Unmapped, "2026-03-02 12:00")
 	skip(13, schemas.Unmapped, "2026-03-05 12:00")
 	skip(0, schemas.Unassigned, "2026-03-05 13:00")
+	// Still Sunday in UTC, and Monday in Berlin.
+	add("acme", "ann", 10, byAgent, 6, 2, "2026-03-01 23:30")
 	// Sent again: each once more, later, and one of them mapped to somebody else
 	// by then. The first arrival wins.
 	for _, i := range []int{0, 2, 13} {
@@ -120,6 +122,7 @@ func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
 		rows       []string
 	}{
 		"a user's day": {ch.Parameters{"tenant": "acme", "user": "ann", "day": "2026-03-02", "zone": "Europe/Berlin"}, []string{
+			"2026-03-02T00:30:00+01:00 updated_by_agent 6 2 actor 1",
 			"2026-03-02T09:00:00+01:00 ticket_logged 1 1 actor 1",
 			"2026-03-02T10:00:00+01:00 updated_by_agent 1 2 actor 1",
 			"2026-03-02T11:00:00+01:00 status_changed 1 9 actor 1",
