@@ -38,13 +38,10 @@ type Cases struct {
 
 // Case is one of its tests.
 type Case struct {
-	Name        string `json:"name"`
-	Interval    string `json:"interval"`
-	InputSeries []struct {
-		Series string `json:"series"`
-		Values string `json:"values"`
-	} `json:"input_series"`
-	Alerts []struct {
+	Name        string   `json:"name"`
+	Interval    string   `json:"interval"`
+	InputSeries []Series `json:"input_series"`
+	Alerts      []struct {
 		Alert    string `json:"alertname"`
 		EvalTime string `json:"eval_time"`
 		Expected []any  `json:"exp_alerts"`
@@ -57,6 +54,12 @@ type Case struct {
 			Value  float64 `json:"value"`
 		} `json:"exp_samples"`
 	} `json:"promql_expr_test"`
+}
+
+// Series is what a case pretends was scraped.
+type Series struct {
+	Series string `json:"series"`
+	Values string `json:"values"`
 }
 
 // Read reads a file; a member that nobody knows is an error.

@@ -149,10 +149,7 @@ func TestEveryAlertIsShownFiringAndQuiet(t *testing.T) {
 			}
 			silent++
 			for _, name := range needed {
-				if !slices.ContainsFunc(c.InputSeries, func(s struct {
-					Series string `json:"series"`
-					Values string `json:"values"`
-				}) bool {
+				if !slices.ContainsFunc(c.InputSeries, func(s Series) bool {
 					return strings.HasPrefix(s.Series, name+"{")
 				}) && !optional(r.Alert, name) {
 					t.Errorf("%q has no data of %s: that it is quiet proves nothing", c.Name, name)
