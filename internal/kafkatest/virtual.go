@@ -24,17 +24,21 @@ import (
 func NewVirtual(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
 	var network kfake.VirtualNetwork
-	dial := func(ctx context.Context, proto, addr string) (net.Conn, error) {
+	return start(t,
+		[]kgo.Opt{Dialer(&network)},
+		append([]kfake.Opt{kfake.ListenFn(network.Listen), kfake.Ports(9092)}, opts...),
+	)
+}
+
+// Dialer is how a client reaches what listens on the network.
+func Dialer(network *kfake.VirtualNetwork) kgo.Opt {
+	return kgo.Dialer(func(ctx context.Context, proto, addr string) (net.Conn, error) {
 		conn, err := network.DialContext(ctx, proto, addr)
 		if err != nil {
 			return nil, err
 		}
 		return slow{conn}, nil
-	}
-	return start(t,
-		[]kgo.Opt{kgo.Dialer(dial)},
-		append([]kfake.Opt{kfake.ListenFn(network.Listen), kfake.Ports(9092)}, opts...),
-	)
+	})
 }
 
 // Latency is what a client's write takes on the network in memory, in virtual

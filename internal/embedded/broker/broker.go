@@ -15,6 +15,8 @@
 //     "success" to some of what it could not write. Should a write fail all the
 //     same, nothing more is taken and [Broker.Run] fails: a restart recovers
 //     the log up to its last whole record.
+//   - A consumer that was killed while it joined its group does not keep its
+//     partitions.
 //   - Retention is applied by a timer of ours; kfake's own does not run after a
 //     restart.
 package broker
@@ -117,6 +119,7 @@ type Broker struct {
 	refused atomic.Pointer[error] // why no record is taken, for Ready
 	refusal *kfake.FaultHandle    // what refuses them; the watch's own
 
+	ghosts  *ghosts
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the watch has ended
 	close   func() error
@@ -170,6 +173,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Broker, error) {
 		return nil, errors.Join(fmt.Errorf("embedded broker: %w", err), unlock())
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
+	b.watchGroups()
 	wctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.close = sync.OnceValue(b.shutdown)

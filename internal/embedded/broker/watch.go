@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// watch looks after the disk until ctx is done or a write failed.
+// watch looks after the disk and the groups until ctx is done or a write failed.
 func (b *Broker) watch(ctx context.Context) {
 	defer close(b.watched)
-	space := time.NewTicker(time.Second)
-	defer space.Stop()
+	often := time.NewTicker(time.Second)
+	defer often.Stop()
 	// Often enough that a topic passes its bound by a minute of traffic only.
 	retention := time.NewTicker(time.Minute)
 	defer retention.Stop()
@@ -29,8 +29,9 @@ func (b *Broker) watch(ctx context.Context) {
 			return
 		case <-retention.C:
 			b.cluster.ApplyRetention()
-		case <-space.C:
+		case <-often.C:
 			b.mindSpace()
+			b.mindGroups()
 		}
 	}
 }
