@@ -126,8 +126,17 @@ func TestTheEdgeKnowsASecretBeforeHaloDoes(t *testing.T) {
 		}
 		current := w.live(0)[0].ID
 		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (error, moment) {
-			if conn, _ := w.published("acme"); name == "create notification" && conn.WebhookID != current {
+			if name != "create notification" {
+				return nil, never
+			}
+			conn, _ := w.published("acme")
+			if conn.WebhookID != current {
 				t.Error("two webhooks deliver, and the incomplete one counts")
+			}
+			for _, hook := range w.live(0) {
+				if !conn.Verify(hook.Password, time.Now()) {
+					t.Error("a webhook was bound to events that the edge would refuse")
+				}
 			}
 			return nil, never
 		}
