@@ -67,7 +67,9 @@ func plainHost(u *url.URL) (host string, ok bool) {
 		}
 		ok = ip.Zone() == ""
 	} else {
-		ok = host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		// One dot at the end is the root of names; more are a slip, and cut one by
+		// one they would make another host of each reading.
+		ok = host != "" && !strings.HasSuffix(host, ".") && !strings.ContainsFunc(host, func(r rune) bool {
 			return !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit) && !strings.ContainsRune("-._", r)
 		})
 	}
