@@ -40,6 +40,16 @@ demo: build ## the whole story in a minute: connect, deliveries, timeline, balan
 test: engine ## all tests that need no server of the user's
 	$(GO) test -tags $(TAGS) -timeout 10m ./...
 
+.PHONY: integration
+integration: engine ## the end-to-end tests on real Kafka and ClickHouse, as far as there are any; says which
+	$(GO) test -tags '$(TAGS) integration' -count=1 -v -timeout 40m ./cmd/internal/endtoend ./deploy/kafka-local
+
+.PHONY: verify
+verify: engine ## the files of deploy/: alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries
+	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq prometheus >/dev/null; } \
+	  || { echo "promtool is needed: install Debian's package prometheus, or put promtool on the PATH" >&2; exit 1; }
+	cd deploy/verify && $(GO) test -tags $(TAGS) -timeout 20m ./...
+
 .PHONY: race
 race: engine ## the same under the race detector, without the long process tests
 	$(GO) test -tags $(TAGS) -race -short -timeout 20m ./...
