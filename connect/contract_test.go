@@ -222,7 +222,7 @@ func TestEachFailureOfOursIsA503ThatSaysWhenToComeAgain(t *testing.T) {
 		// goes on.
 		w.outcomes.set(func(o *outcomes) { o.err = nil })
 		release := make(chan struct{})
-		w.fault = func(context.Context, schemas.Tenant, string) (error, moment) { <-release; return nil, never }
+		w.fault = func(context.Context, schemas.Tenant, string) (moment, error) { <-release; return never, nil }
 		in.stop()
 		in = w.active()
 		done := make(chan struct{})

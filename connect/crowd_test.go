@@ -14,6 +14,46 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
+// Whatever is asked of us, a tenant's Halo is asked 300 times in five minutes:
+// 150 at once, and one every two seconds.
+func TestOneTenantsAllowanceIsSharedByAllThatIsDoneForIt(t *testing.T) {
+	w := realWorld(t, halotest.Config{}, halotest.Config{})
+	w.sims[0].AddAgent(halotest.Agent{ID: 2})
+	in := w.active(asInProduction)
+	var all sync.WaitGroup
+	done := make(chan struct{})
+	all.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				in.raw("PUT", at("acme", "/connection"), credentials(w.urls[0]))
+				in.raw("GET", at("acme", "/diagnosis"), "")
+			}
+		}
+	})
+	asked := func() int { return w.sims[0].Counters().Total() }
+	for began := time.Now(); asked() < 150 && time.Since(began) < 30*time.Second; {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if asked() < 150 {
+		t.Fatalf("%d requests: this proves nothing", asked())
+	}
+	time.Sleep(2 * time.Second)
+	if n := asked(); n > 160 {
+		t.Errorf("%d requests at once", n)
+	}
+	// Another tenant does not wait for it.
+	w.sims[1].AddAgent(halotest.Agent{ID: 2})
+	if c := in.connect("other", 1); c.State != "active" {
+		t.Errorf("%+v", c)
+	}
+	close(done)
+	in.stop()
+	all.Wait()
+}
+
 func TestTwoHundredTenantsConnectAtOnceAndNothingIsMixed(t *testing.T) {
 	const tenants = 200
 	configs := make([]halotest.Config, tenants)

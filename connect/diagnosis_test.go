@@ -125,8 +125,14 @@ func TestADiagnosisNamesTheCauseAndTheNextStep(t *testing.T) {
 func TestADiagnosisHasTheFactsBehindIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for _, a := range []halotest.Agent{
-			{ID: 2, Email: "ada@x.example"}, {ID: 3}, {ID: 4, Email: "same@x.example"}, {ID: 5, Email: "same@x.example"},
-			{ID: 6, Email: "two@x.example"}, {ID: 7, Email: "no@x.example"}, {ID: 8, API: true}, {ID: 9, Email: "x@x.example"},
+			{ID: 2, Email: "ada@x.example"},
+			{ID: 3},
+			{ID: 4, Email: "same@x.example"},
+			{ID: 5, Email: "same@x.example"},
+			{ID: 6, Email: "two@x.example"},
+			{ID: 7, Email: "no@x.example"},
+			{ID: 8, API: true},
+			{ID: 9, Email: "x@x.example"},
 		} {
 			w.sims[0].AddAgent(a)
 		}

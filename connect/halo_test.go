@@ -19,7 +19,7 @@ import (
 type halo struct {
 	*halopsa.Client
 	link  *link
-	fault func(ctx context.Context, name string) (failed error, when moment)
+	fault func(ctx context.Context, name string) (when moment, failed error)
 }
 
 var _ connect.Halo = (*halo)(nil)
@@ -31,9 +31,9 @@ func (h *halo) call(ctx context.Context, name string, do func() error) error {
 		<-ctx.Done() // a process that is gone waits for ever
 		return ctx.Err()
 	}
-	failed, when := error(nil), never
+	when, failed := never, error(nil)
 	if h.fault != nil {
-		failed, when = h.fault(ctx, name)
+		when, failed = h.fault(ctx, name)
 	}
 	if when == before {
 		return failed

@@ -144,7 +144,7 @@ func TestAFailureThatTeachesNothingChangesNothing(t *testing.T) {
 		w.sims[0].AddAgent(halotest.Agent{ID: 2})
 		in := w.active()
 		in.connect("acme", 0)
-		w.fault = func(context.Context, schemas.Tenant, string) (error, moment) { return rateLimited, before }
+		w.fault = func(context.Context, schemas.Tenant, string) (moment, error) { return before, rateLimited }
 		in.stop()
 		in = w.active()
 		time.Sleep(lookTime)
@@ -159,8 +159,8 @@ func TestASilenceBeyondTheConnectionsOwnRhythmIsSaid(t *testing.T) {
 		w.sims[0].AddAgent(halotest.Agent{ID: 2})
 		in := w.active()
 		in.connect("acme", 0)
-		// Working hours for nine days, then nothing.
-		first := time.Now().Truncate(24 * time.Hour).Add(9 * time.Hour)
+		// Working hours for nine days, and nothing since yesterday.
+		first := time.Now().Truncate(10 * time.Minute).Add(2*time.Hour - 9*24*time.Hour)
 		var arrivals []time.Time
 		for day := range 9 {
 			for span := range 48 {
@@ -205,9 +205,9 @@ func TestLooksAreSpreadAndTakeTurns(t *testing.T) {
 			in.connect("t"+string(rune('a'+n%26))+string(rune('a'+n/26)), 0)
 		}
 		in.stop()
-		w.fault = func(_ context.Context, tenant schemas.Tenant, name string) (error, moment) {
+		w.fault = func(_ context.Context, tenant schemas.Tenant, name string) (moment, error) {
 			if name != "authenticate" {
-				return nil, never
+				return never, nil
 			}
 			now := time.Now()
 			if before, ok := last[tenant]; ok {
@@ -216,7 +216,7 @@ func TestLooksAreSpreadAndTakeTurns(t *testing.T) {
 				}
 			}
 			last[tenant], looks = now, append(looks, now)
-			return errors.New("no more is needed"), before
+			return before, errors.New("no more is needed")
 		}
 		in = w.active()
 		began := time.Now()

@@ -35,6 +35,7 @@ func TestAgentsAreMatchedByAnEMailThatIsOneAgentsAndOneUsers(t *testing.T) {
 			{ID: 10, Email: "heir@desk.example", Disabled: true}, // out before e-mails are compared
 			{ID: 11, Email: "heir@desk.example"},
 			{ID: 12, Email: "twice@desk.example"},
+			{ID: 13, Email: "plain@desk.example", API: true}, // a person's address in a machine
 		} {
 			w.sims[0].AddAgent(a)
 		}
@@ -47,9 +48,9 @@ func TestAgentsAreMatchedByAnEMailThatIsOneAgentsAndOneUsers(t *testing.T) {
 		c := in.connect("acme", 0)
 		in.standings("acme", map[schemas.AgentID]string{
 			1: "absent", 2: "matched u-plain", 3: "unmatched", 4: "unmatched", 5: "unmatched", 6: "unmatched", 7: "unmatched",
-			8: "ignored", 9: "ignored", 10: "ignored", 11: "matched u-heir", 12: "matched u-twice",
+			8: "ignored", 9: "ignored", 10: "ignored", 11: "matched u-heir", 12: "matched u-twice", 13: "ignored",
 		})
-		if n := c.Agents; n.Total != 11 || n.Matched != 3 || n.Unmatched != 5 || n.Ignored != 3 {
+		if n := c.Agents; n.Total != 12 || n.Matched != 3 || n.Unmatched != 5 || n.Ignored != 4 {
 			t.Errorf("counted %+v", n)
 		}
 		if len(w.mappings("acme")) != 3 {

@@ -67,7 +67,7 @@ func TestAFailureOfHaloAtAnyCallLeavesNothingBehind(t *testing.T) {
 
 func haloFails(w *world, op deed, n int, when moment) {
 	plan := &steps{last: n, when: when}
-	w.fault = func(_ context.Context, _ schemas.Tenant, name string) (error, moment) { return broken, plan.at(name) }
+	w.fault = func(_ context.Context, _ schemas.Tenant, name string) (moment, error) { return plan.at(name), broken }
 	in := w.active()
 	staff(w, in)
 	op.prepare(in)
@@ -162,16 +162,16 @@ func TestAConnectEndsWithinAMinuteWhereverHaloHangs(t *testing.T) {
 			inWorld(t, func(w *world) {
 				plan := &steps{last: -1}
 				hung := false
-				w.fault = func(ctx context.Context, _ schemas.Tenant, name string) (error, moment) {
+				w.fault = func(ctx context.Context, _ schemas.Tenant, name string) (moment, error) {
 					plan.at(name)
 					if hung = hung || len(plan.taken()) > n; !hung {
-						return nil, never
+						return never, nil
 					}
 					<-ctx.Done() // and every call after it
 					if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-						return &halopsa.Error{Cause: halopsa.Unreachable, Message: "Halo did not answer in time.", Action: "Try again."}, before
+						return before, &halopsa.Error{Cause: halopsa.Unreachable, Message: "Halo did not answer in time.", Action: "Try again."}
 					}
-					return ctx.Err(), before
+					return before, ctx.Err()
 				}
 				in := w.active()
 				staff(w, in)

@@ -39,8 +39,11 @@ func TestAReconnectLeavesTheOldSecretTenMinutes(t *testing.T) {
 			after  time.Duration
 			good   bool
 		}{
-			{fresh.Password, 0, true}, {fresh.Password, 24 * time.Hour, true},
-			{old.Password, 0, true}, {old.Password, 9*time.Minute + 59*time.Second, true}, {old.Password, 10 * time.Minute, false},
+			{fresh.Password, 0, true},
+			{fresh.Password, 24 * time.Hour, true},
+			{old.Password, 0, true},
+			{old.Password, 9*time.Minute + 59*time.Second, true},
+			{old.Password, 10 * time.Minute, false},
 		} {
 			if conn.Verify(v.secret, answered.Add(v.after)) != v.good {
 				t.Errorf("new %v, %v later: good is not %v", v.secret == fresh.Password, v.after, v.good)
@@ -108,16 +111,16 @@ func TestAReconnectRemovesStraysOfOursAndNothingElse(t *testing.T) {
 func TestTheEdgeKnowsASecretBeforeHaloDoes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var made *halotest.Webhook
-		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (error, moment) {
+		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (moment, error) {
 			hooks := w.live(0)
 			if name != "create notification" || len(hooks) == 0 {
-				return nil, never
+				return never, nil
 			}
 			made = &hooks[0]
 			if conn, _ := w.published("acme"); conn.WebhookID != made.ID || !conn.Verify(made.Password, time.Now()) {
 				t.Error("a webhook was bound to events that the edge would refuse")
 			}
-			return nil, never
+			return never, nil
 		}
 		in := w.active()
 		in.connect("acme", 0)
@@ -125,9 +128,9 @@ func TestTheEdgeKnowsASecretBeforeHaloDoes(t *testing.T) {
 			t.Error("no webhook was seen: this proves nothing")
 		}
 		current := w.live(0)[0].ID
-		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (error, moment) {
+		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (moment, error) {
 			if name != "create notification" {
-				return nil, never
+				return never, nil
 			}
 			conn, _ := w.published("acme")
 			if conn.WebhookID != current {
@@ -138,7 +141,7 @@ func TestTheEdgeKnowsASecretBeforeHaloDoes(t *testing.T) {
 					t.Error("a webhook was bound to events that the edge would refuse")
 				}
 			}
-			return nil, never
+			return never, nil
 		}
 		in.stop() // the fault is taken up with the next client
 		in = w.active()

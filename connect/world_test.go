@@ -51,7 +51,7 @@ type world struct {
 	log      *logged
 
 	// fault is asked before each call of any instance to Halo; see halo.
-	fault func(ctx context.Context, tenant schemas.Tenant, name string) (error, moment)
+	fault func(ctx context.Context, tenant schemas.Tenant, name string) (moment, error)
 
 	// step is that of instances to be started; see link.
 	step func(name string) moment
@@ -175,7 +175,7 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 		}
 		h := &halo{Client: client, link: in.link}
 		if w.fault != nil {
-			h.fault = func(ctx context.Context, name string) (error, moment) { return w.fault(ctx, t, name) }
+			h.fault = func(ctx context.Context, name string) (moment, error) { return w.fault(ctx, t, name) }
 		}
 		return h, nil
 	}

@@ -20,7 +20,7 @@ const writeTimeout = 5 * time.Second
 
 // ErrUnavailable says that Kafka did not acknowledge a write in time. Whether it
 // happened will show in the next term.
-var ErrUnavailable = errors.New("Kafka did not acknowledge in time")
+var ErrUnavailable = errors.New("the write was not acknowledged by Kafka in time")
 
 // write proves that this instance is the owner and then produces records, all
 // of which are acknowledged when it returns nil. After a failure it is not
