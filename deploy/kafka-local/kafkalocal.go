@@ -59,6 +59,21 @@ type node struct {
 	gone               chan struct{} // closed when process has ended and was waited for
 }
 
+// Present is nil where this machine can run Kafka, and brings the jars here
+// where they are not yet. Its error is [ErrAbsent], or says what went wrong.
+func Present(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "kafkalocal-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c := &Cluster{dir: dir}
+	if err := c.unpack(); err != nil {
+		return err
+	}
+	return c.fetch(ctx)
+}
+
 // Start runs nodes brokers (each is a controller too) on free loopback ports,
 // with their data in dir, and returns when all of them are in the cluster.
 // properties are lines for every node's server.properties; they win over the
@@ -73,12 +88,10 @@ func Start(ctx context.Context, nodes int, dir string, properties ...string) (*C
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	for name, text := range map[string][]byte{"kafka.sh": script, "pom.xml": pom} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-			return nil, err
-		}
-	}
 	c := &Cluster{dir: dir, properties: strings.Join(properties, "\n")}
+	if err := c.unpack(); err != nil {
+		return nil, err
+	}
 	if err := c.fetch(ctx); err != nil {
 		return nil, err
 	}
@@ -183,6 +196,15 @@ func (c *Cluster) signal(i int, s syscall.Signal) error {
 	}
 	if err := c.nodes[i].process.Process.Signal(s); err != nil {
 		return fmt.Errorf("node %d: %w", i, err)
+	}
+	return nil
+}
+
+func (c *Cluster) unpack() error {
+	for name, text := range map[string][]byte{"kafka.sh": script, "pom.xml": pom} {
+		if err := os.WriteFile(filepath.Join(c.dir, name), text, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestEveryCommandOfTheReadmeIsOneThatHaloctlHas(t *testing.T) {
 		help, path := help(t, words)
 		seen[path] = true
 		for _, flag := range flags {
-			if !regexp.MustCompile(`(?m)^\s+(-\w, )?` + flag + `\b`).MatchString(help) {
+			if !regexp.MustCompile(`(?m)^\s+(-\w, )?` + flag + `(\s|$)`).MatchString(help) {
 				t.Errorf("haloctl %s has no %s: %s", path, flag, line)
 			}
 		}
