@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"hash/maphash"
+
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -32,6 +34,7 @@ const generation = 1 << 15
 // memory remembers the latest rows by their id, to see whether a repeat says
 // the same. It forgets half of them at a time. The zero memory is empty.
 type memory struct {
+	seed       maphash.Seed // of this process; no imprint leaves it
 	young, old map[schemas.ID]imprint
 }
 
@@ -40,13 +43,31 @@ type imprint struct {
 	tenant   schemas.Tenant
 	event    int64 // milliseconds
 	received int64
-	digest   uint16
+	answer   uint64 // a digest of answer
+}
+
+// answer is what a stage made of the event.
+type answer struct {
+	reason     schemas.Reason
+	user       schemas.UserID
+	kind       schemas.Kind
+	weight     float32
+	ticket     uint64
+	agent      schemas.AgentID
+	creditedAs schemas.CreditedAs
+	status     int32
+	occurred   int64
 }
 
 // judge compares a row with the first one seen of its event, and remembers it
 // where there was none.
 func (m *memory) judge(o *Outcome) verdict {
-	now := imprint{o.Tenant, o.EventTime.UnixMilli(), o.ReceivedAt.UnixMilli(), uint16(o.Version())}
+	if m.young == nil {
+		m.seed, m.young = maphash.MakeSeed(), make(map[schemas.ID]imprint, generation)
+	}
+	now := imprint{o.Tenant, o.EventTime.UnixMilli(), o.ReceivedAt.UnixMilli(), maphash.Comparable(m.seed, answer{
+		o.Reason, o.User, o.Kind, o.Weight, o.Ticket, o.Agent, o.CreditedAs, o.Status, o.OccurredAt.UnixMilli(),
+	})}
 	first, ok := m.young[o.ID]
 	if !ok {
 		first, ok = m.old[o.ID]
@@ -60,15 +81,19 @@ func (m *memory) judge(o *Outcome) verdict {
 		return moved
 	case first.received != now.received:
 		return resent
-	case first.digest != now.digest:
+	case first.answer != now.answer:
 		return changed
 	}
 	return same
 }
 
 func (m *memory) remember(id schemas.ID, t imprint) {
-	if m.young == nil || len(m.young) >= generation {
-		m.old, m.young = m.young, make(map[schemas.ID]imprint, generation)
+	if len(m.young) >= generation {
+		if m.old == nil {
+			m.old = make(map[schemas.ID]imprint, generation)
+		}
+		clear(m.old)
+		m.old, m.young = m.young, m.old
 	}
 	m.young[id] = t
 }
