@@ -64,17 +64,20 @@ func TestWhatHasNoNameKeepsItsUsualNumberWhereItCan(t *testing.T) {
 		"no catalogue": {
 			nil,
 			map[schemas.Kind]int64{schemas.TicketLogged: 3, schemas.StatusChanged: 76, schemas.UpdatedByUser: 19},
-			kinds{schemas.TicketLogged, schemas.StatusChanged, schemas.UpdatedByUser}, kinds{schemas.UpdatedByAgent},
+			kinds{schemas.TicketLogged, schemas.StatusChanged, schemas.UpdatedByUser},
+			kinds{schemas.UpdatedByAgent},
 		},
 		"names in words of the tenant's own": {
 			[]halopsa.EventName{{3, "New Job Logged"}, {76, "Job Moved"}, {42, "Job updated by Engineer"}},
 			map[schemas.Kind]int64{schemas.TicketLogged: 3, schemas.StatusChanged: 76},
-			kinds{schemas.TicketLogged, schemas.StatusChanged}, kinds{schemas.UpdatedByAgent, schemas.UpdatedByUser},
+			kinds{schemas.TicketLogged, schemas.StatusChanged},
+			kinds{schemas.UpdatedByAgent, schemas.UpdatedByUser},
 		},
 		"another event has the usual number": {
 			[]halopsa.EventName{{19, "Ticket updated by agent"}, {3, "New ticket logged"}, {76, "Ticket status changed"}},
 			map[schemas.Kind]int64{schemas.TicketLogged: 3, schemas.StatusChanged: 76, schemas.UpdatedByAgent: 19},
-			nil, kinds{schemas.UpdatedByUser},
+			nil,
+			kinds{schemas.UpdatedByUser},
 		},
 	} {
 		got := halopsa.ResolveEvents(test.names)

@@ -24,7 +24,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 	tables := []string{topics.Mappings, topics.Connections, topics.Vault}
 	s.compactSoon(tables)
 	tn := s.connected("compacted", 1)
-	const agents, times = 20, 10
+	const agents, times = 20, 5
 	for a := range agents {
 		tn.sim.AddAgent(agentWithoutUser(schemas.AgentID(100 + a)))
 	}
@@ -67,7 +67,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 	before := s.must("GET", tn.path("/agents"), nil)
 
 	// The active segment is never compacted: a further change closes it.
-	written := len(s.records(topics.Mappings))
+	var written int64
 	left := 0
 	await(t, 2*time.Minute, "compaction", func() error {
 		change(100, false)
@@ -78,6 +78,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 		for _, r := range s.records(topics.Mappings) {
 			if string(r.Key) != "compacted/100" {
 				left++
+				written = max(written, r.Offset)
 				keys[string(r.Key)] = true
 			}
 		}
@@ -119,7 +120,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 	if got := len(s.sql("SELECT activity_id FROM activities")); got != mapped+agents/2 {
 		t.Errorf("of %d agents, half of them mapped, %d got an activity", agents, got-mapped)
 	}
-	t.Logf("%d records of mappings were compacted to %d, one for each agent, and those of the agent who was changed meanwhile", written, left)
+	t.Logf("at least %d records of mappings were compacted to %d, one for each agent, and those of the agent who was changed meanwhile", written, left)
 	s.replay(agents * times)
 }
 

@@ -113,7 +113,7 @@ func TestNoContentIsFoundAnywhere(t *testing.T) {
 		resp.Body.Close()
 	}
 	leaks := func(where string, b []byte) {
-		for _, secret := range []string{marker, string(tn.webhook.Password.Reveal()), "secret-content", "agent10@content.example"} {
+		for _, secret := range []string{marker, tn.webhook.Password.Reveal(), "secret-content", "agent10@content.example"} {
 			if i := bytes.Index(b, []byte(secret)); i >= 0 {
 				t.Errorf("%s holds %.20s… at %d: %q", where, secret, i, b[max(0, i-60):min(len(b), i+60)])
 			}

@@ -64,22 +64,6 @@ func (s *stack) startEmbedded() {
 // binary the embedded ClickHouse alone. Its value is the address.
 const clickhouseMark = "HALO_ENDTOEND_CLICKHOUSE"
 
-// startClickHouse starts the embedded ClickHouse alone, for a Kafka that is
-// not embedded.
-func (s *stack) startClickHouse() {
-	s.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.clickhouseAt = url.URL{Scheme: "http", Host: s.addr(8123)}
-	p := s.process("clickhouse", 0, nil, []string{clickhouseMark + "=" + s.addr(8123)})
-	p.path, p.health = self, "http://"+s.addr(8123)+"/ping"
-	p.start()
-	p.ready()
-	s.clickhouse = clickhouseChild{s, p}
-}
-
 // serveClickHouse is the process that startClickHouse starts.
 func serveClickHouse() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)

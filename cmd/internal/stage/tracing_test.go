@@ -160,8 +160,10 @@ func newHouse(t *testing.T, tracing config.Tracing) *house {
 	var stops []func()
 	for _, assemble := range []func(context.Context, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error){
 		func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
-			return Sink(ctx, config.Sink{KafkaGroup: "sink", ClickHouse: config.ClickHouse{ClickHouseDSN: config.DSN(dsn)},
-				Batch: config.Batch{BatchRows: 100, BatchWait: 10 * time.Millisecond}, Kafka: reach, Tracing: tracing}, log, reg)
+			return Sink(ctx, config.Sink{
+				KafkaGroup: "sink", ClickHouse: config.ClickHouse{ClickHouseDSN: config.DSN(dsn)},
+				Batch: config.Batch{BatchRows: 100, BatchWait: 10 * time.Millisecond}, Kafka: reach, Tracing: tracing,
+			}, log, reg)
 		},
 		func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 			return Processor(ctx, config.Processor{KafkaGroup: "processor", Weights: weights, Kafka: reach, Tracing: tracing}, log, reg)
