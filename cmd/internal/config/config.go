@@ -133,8 +133,8 @@ type Retention struct {
 }
 
 func (c Retention) check() []error {
-	if c.RetentionMonths < 1 || c.RetentionMonths > 1200 {
-		return []error{fmt.Errorf("RETENTION_MONTHS: want 1 to 1200, not %d", c.RetentionMonths)}
+	if c.RetentionMonths < 1 || c.RetentionMonths > 240 {
+		return []error{fmt.Errorf("RETENTION_MONTHS: want 1 to 240, not %d", c.RetentionMonths)}
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func TestTheCasesAreOfTheseRules(t *testing.T) {
 func TestPromtoolAgrees(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("NOT CHECKED: promtool is not installed here; make alerts installs it or says how")
+		t.Skip("NOT CHECKED: promtool is not installed here; make verify installs it or says how")
 	}
 	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
 		cmd := exec.CommandContext(t.Context(), promtool, args...)
