@@ -104,7 +104,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 	await(t, 60*time.Second, "the control API", func() error {
 		status, b, err := s.tryAPI(t.Context(), "GET", tn.path("/agents"), nil)
 		if status != http.StatusOK {
-			return fmt.Errorf("%d %s %v", status, b, err)
+			return fmt.Errorf("%d %s %w", status, b, err)
 		}
 		after = b
 		return nil
