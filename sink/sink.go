@@ -141,6 +141,9 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("sink: %w", err)
 	}
 	defer s.producer.Close()
+	// Before the client exists: it may be assigned partitions, and say so, before
+	// the next line of ours runs.
+	s.notReady("joining its consumer group")
 	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat([]kgo.Opt{
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { s.unready.Store(nil) }),
 		kgo.OnPartitionsRevoked(s.takenAway),
@@ -152,7 +155,6 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	}
 	defer s.consumer.CloseAllowingRebalance()
 	defer s.notReady("stopped")
-	s.notReady("joining its consumer group")
 
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
