@@ -5,6 +5,7 @@ package sink_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,9 +74,10 @@ func TestTheBooksBalanceWithSkipsAndDeadLetters(t *testing.T) {
 
 func TestTheLagInSecondsGrowsWhileTheStoreIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		p := w.start(func(ctx context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
-			if down {
+			if down.Load() {
 				<-ctx.Done() // until the attempt is given up, after a minute
 				return errors.New("away")
 			}
@@ -101,7 +103,7 @@ func TestTheLagInSecondsGrowsWhileTheStoreIsAway(t *testing.T) {
 		if s := metrictest.Series(t, p.Registry, "halo_consumer_lag_seconds", "halo.skipped"); s != 0 {
 			t.Errorf("%v s on a topic without records", s)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(2 * after) // the attempt under way is given up first, and a pause follows it
 		w.settled()
 		if lag() != 0 {
