@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,6 +199,7 @@ func TestASilenceBeyondTheConnectionsOwnRhythmIsSaid(t *testing.T) {
 func TestLooksAreSpreadAndTakeTurns(t *testing.T) {
 	const tenants = 60
 	inWorld(t, func(w *world) {
+		var mu sync.Mutex
 		var looks []time.Time
 		last := make(map[schemas.Tenant]time.Time)
 		in := w.active()
@@ -209,6 +211,8 @@ func TestLooksAreSpreadAndTakeTurns(t *testing.T) {
 			if name != "authenticate" {
 				return never, nil
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			now := time.Now()
 			if before, ok := last[tenant]; ok {
 				if gap := now.Sub(before); gap < 4*time.Minute-time.Second || gap > lookTime {

@@ -42,7 +42,18 @@ type owner struct {
 	mu     sync.Mutex
 	member *kgo.Client        // set with the first assignment
 	owned  context.CancelFunc // ends what runs while the partition is owned; nil otherwise
+	ctx    context.Context    // of what runs while the partition is owned
 	done   chan struct{}      // closed when that has ended
+
+	proving bool   // somebody runs prove
+	next    *proof // not begun yet; nil where nobody waits for one
+}
+
+// proof is one commit and all who wait for its answer.
+type proof struct {
+	offset int64
+	done   chan struct{}
+	err    error // valid once done is closed
 }
 
 // Run is active whenever the group assigns the vault to this instance, until
@@ -88,7 +99,7 @@ func (o *owner) gain(ctx context.Context, member *kgo.Client) {
 		return
 	}
 	ctx, o.owned = context.WithCancel(ctx)
-	o.done = make(chan struct{})
+	o.ctx, o.done = ctx, make(chan struct{})
 	done := o.done
 	o.c.standby("the vault is being read")
 	o.wg.Go(func() {
@@ -137,13 +148,57 @@ var errDeposed = errors.New("another instance owns the vault")
 // check returns nil if the group holds this member for the owner now, and
 // prolongs its session. offset is the end of the vault as this instance knows
 // it, so that the group shows no lag.
+//
+// Commits of one member happen one after the other. Where each write had one of
+// its own, some hundred tenants that connect at once would wait for each other's
+// until their time is up. So all who come while one is under way share the next:
+// what proves ownership to a write is a commit that began after it asked.
 func (o *owner) check(ctx context.Context, offset int64) error {
 	o.mu.Lock()
-	member, owned := o.member, o.owned != nil
-	o.mu.Unlock()
-	if !owned {
+	if o.owned == nil {
+		o.mu.Unlock()
 		return errDeposed
 	}
+	if o.next == nil {
+		o.next = &proof{done: make(chan struct{})}
+	}
+	p := o.next
+	p.offset = max(p.offset, offset)
+	if !o.proving {
+		o.proving = true
+		o.wg.Go(o.prove)
+	}
+	o.mu.Unlock()
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// prove makes commits as long as somebody waits for one.
+func (o *owner) prove() {
+	for {
+		o.mu.Lock()
+		p := o.next
+		if o.next = nil; p == nil {
+			o.proving = false
+			o.mu.Unlock()
+			return
+		}
+		member, ctx, owned := o.member, o.ctx, o.owned != nil
+		o.mu.Unlock()
+		if p.err = errDeposed; owned {
+			p.err = o.commit(ctx, member, p.offset)
+		}
+		close(p.done)
+	}
+}
+
+func (o *owner) commit(ctx context.Context, member *kgo.Client, offset int64) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	var failed error
 	at := map[string]map[int32]kgo.EpochOffset{o.c.cfg.Topics.Vault: {0: {Epoch: -1, Offset: offset}}}
 	member.CommitOffsetsSync(ctx, at, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {

@@ -152,6 +152,32 @@ func TestADeposedInstanceWritesNothing(t *testing.T) {
 	})
 }
 
+// A distant Kafka takes 200 ms for a commit; fifty writes at once must not take
+// fifty times that, or their time is up and the term with it.
+func TestWritesThatWaitShareTheProofOfOwnership(t *testing.T) {
+	inWorld(t, func(w *world) {
+		in := w.active()
+		w.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+			w.KeepControl()
+			w.SleepControl(func() { time.Sleep(200 * time.Millisecond) })
+			return nil, nil, false
+		})
+		commits := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Count: -1, Observe: true})
+		began := time.Now()
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() { in.users(fmt.Sprintf("tenant-%d", n), "u", "") })
+		}
+		all.Wait()
+		if took := time.Since(began); took < 200*time.Millisecond || took > 2*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if n := commits.Hits(); n < 1 || n > 5 {
+			t.Errorf("%d commits for 50 writes", n)
+		}
+	})
+}
+
 func TestACommitThatIsRefusedEndsTheTermBeforeAnythingIsWritten(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID} {
 		t.Run(code.Message, func(t *testing.T) {

@@ -114,8 +114,9 @@ func (c *Connect) serve(ctx context.Context, o *owner) error {
 	if err := t.load(); err != nil {
 		return err
 	}
+	tenants := len(t.tenants) // nobody else has t yet
 	c.term.Store(t)
-	c.log.Info("active", "tenants", len(t.tenants), "took", c.now().Sub(began))
+	c.log.Info("active", "tenants", tenants, "took", c.now().Sub(began))
 	t.watch()
 	return context.Cause(t.ctx)
 }
