@@ -151,7 +151,11 @@ func TestNoContentIsFoundAnywhere(t *testing.T) {
 		leaks(path, b)
 		return nil
 	})
-	if err != nil || files < 20 {
+	few := 20
+	if _, err := os.Stat(filepath.Join(s.data, "clickhouse")); err != nil {
+		few = len(s.stages()) // the engines' files are not here; the logs are
+	}
+	if err != nil || files < few {
 		t.Errorf("%d files searched, %v", files, err)
 	}
 }

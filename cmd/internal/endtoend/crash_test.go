@@ -28,6 +28,7 @@ func TestEveryEventAnswered200IsThereOnceWhateverIsKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the programs for about a minute: not under -short")
 	}
+	t.Parallel()
 	rng := dice(t)
 	s := newStack(t)
 	l := s.connected("crash", 10).underLoad(8, 4*time.Millisecond)

@@ -8,7 +8,7 @@ import (
 	"github.com/worksights/halo-connector/internal/daemon"
 )
 
-func TestAnOrderlyRestartUnderLoadLosesNothingAndCutsNobodyOff(t *testing.T) {
+func TestAnOrderlyRestartUnderLoadLosesNothingAndEndsInTime(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	l := s.connected("orderly", 10).underLoad(8, 4*time.Millisecond)
