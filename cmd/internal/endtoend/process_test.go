@@ -108,18 +108,23 @@ func (p *process) ready() {
 		if p.dead() {
 			return fmt.Errorf("it ended; its log ends: %s", p.tail())
 		}
-		resp, err := http.Get(p.health)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			var why bytes.Buffer
-			_, _ = why.ReadFrom(resp.Body)
-			return fmt.Errorf("%s: %s", resp.Status, why.String())
-		}
-		return nil
+		return p.unready()
 	})
+}
+
+// unready is why the process is not ready, by its own account; nil when it is.
+func (p *process) unready() error {
+	resp, err := http.Get(p.health)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		var why bytes.Buffer
+		_, _ = why.ReadFrom(resp.Body)
+		return fmt.Errorf("%s: %s", resp.Status, why.String())
+	}
+	return nil
 }
 
 // tail is the end of the process's log.

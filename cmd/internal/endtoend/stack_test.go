@@ -21,11 +21,12 @@ import (
 
 // stack is the whole connector as processes, with a simulated Halo beside it.
 type stack struct {
-	t      testing.TB
-	dir    string // of everything that is written
-	data   string // of what the programs write
-	offset int
-	env    []string
+	t       testing.TB
+	dir     string // of everything that is written
+	data    string // of what the programs write
+	offset  int
+	apiPort int // of the connect that is asked
+	env     []string
 	engines
 
 	ingest, processor, sink, connect *process
@@ -71,7 +72,7 @@ func newStackOn(t testing.TB, brokers int, env ...string) *stack {
 // prepareStack makes directories and the environment, and starts nothing.
 func prepareStack(t testing.TB, env ...string) *stack {
 	t.Helper()
-	s := &stack{t: t, dir: t.TempDir(), offset: freeOffset(t), engines: engines{prefix: "halo.", database: "worksights"}}
+	s := &stack{t: t, dir: t.TempDir(), offset: freeOffset(t), apiPort: 8081, engines: engines{prefix: "halo.", database: "worksights"}}
 	s.http = &http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
 	t.Cleanup(s.http.CloseIdleConnections)
 	s.data = filepath.Join(s.dir, "data")
@@ -168,7 +169,7 @@ func (s *stack) tryAPI(ctx context.Context, method, path string, body any) (int,
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.addr(8081)+path, payload)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.addr(s.apiPort)+path, payload)
 	if err != nil {
 		return 0, nil, err
 	}
