@@ -57,6 +57,7 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		"halo_promise_breaches_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
 			"stage": stage, "promise": {"kept", "content_free", "as_of_arrival", "apart"},
 		}},
+		"halo_table_bad_keys":          {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"topic": {"halo.mappings"}}},
 		"halo_table_entries":           {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"topic": {"halo.mappings"}}},
 		"halo_table_bad_records_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"topic": {"halo.mappings"}}},
 	})

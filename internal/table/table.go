@@ -69,7 +69,11 @@ type Table[V any] struct {
 	opts  Options[V]
 
 	bad     prometheus.Counter
+	badKeys prometheus.Gauge
 	entries prometheus.Gauge
+	// spoilt are the keys whose last record did not parse: their values are older
+	// than the topic's. Only the goroutine that applies uses it.
+	spoilt map[string]struct{}
 
 	mu      sync.RWMutex
 	rows    map[string]V
@@ -93,6 +97,11 @@ func New[V any](cl *kgo.Client, topic string, parse func(*kgo.Record) (V, error)
 		Help: "Records of a table's topic that did not parse; the key kept its previous value. " +
 			"A table is read from the start with its process, so each restart counts the same records again.",
 	}, []string{"topic"}))
+	badKeys := metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "halo_table_bad_keys",
+		Help: "Keys whose last record did not parse, so that the table answers with an older value of theirs or with none. " +
+			"Falls when a key is written again; the counter of bad records does not.",
+	}, []string{"topic"}))
 	entries := metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "halo_table_entries",
 		Help: "Keys that the table holds in this process. Grows from 0 after a start: not the number of keys until the process is ready.",
@@ -100,7 +109,9 @@ func New[V any](cl *kgo.Client, topic string, parse func(*kgo.Record) (V, error)
 	return &Table[V]{
 		cl: cl, topic: topic, parse: parse, log: log.With("topic", topic), opts: opts,
 		bad:     bad.WithLabelValues(topic),
+		badKeys: badKeys.WithLabelValues(topic),
 		entries: entries.WithLabelValues(topic),
+		spoilt:  make(map[string]struct{}),
 		rows:    make(map[string]V),
 		applied: make(map[int32]int64),
 		barren:  make(map[int32]int64),
@@ -272,8 +283,10 @@ func (t *Table[V]) apply(fetches kgo.Fetches) error {
 			}
 			c.v = v
 		}
+		delete(t.spoilt, c.key)
 		changes = append(changes, c)
 	}
+	t.badKeys.Set(float64(len(t.spoilt)))
 
 	t.mu.Lock()
 	for _, c := range changes {
@@ -303,6 +316,7 @@ func (t *Table[V]) apply(fetches kgo.Fetches) error {
 
 func (t *Table[V]) reject(r *kgo.Record, err error) {
 	t.bad.Inc()
+	t.spoilt[string(r.Key)] = struct{}{}
 	t.log.Error("record of a table does not parse, its key keeps the previous value", "partition", r.Partition, "offset", r.Offset, "err", err)
 	if t.opts.OnBad != nil {
 		t.opts.OnBad(r, err)

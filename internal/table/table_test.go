@@ -19,6 +19,7 @@ import (
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/metric/metrictest"
 	"github.com/worksights/halo-connector/internal/table"
 )
 
@@ -35,11 +36,17 @@ func parse(r *kgo.Record) (string, error) {
 // follow runs a table of topic "table" until the test ends.
 func follow(t *testing.T, c *kafkatest.Cluster, opts table.Options[string]) (tbl *table.Table[string], stop func() error) {
 	t.Helper()
+	return followInto(t, c, prometheus.NewRegistry(), opts)
+}
+
+// followInto is follow with the metrics in reg.
+func followInto(t *testing.T, c *kafkatest.Cluster, reg *prometheus.Registry, opts table.Options[string]) (tbl *table.Table[string], stop func() error) {
+	t.Helper()
 	cl, err := kafka.NewReader(c.Config, "table", slog.New(slog.DiscardHandler), nil, c.Opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tbl = table.New(cl, "table", parse, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), opts)
+	tbl = table.New(cl, "table", parse, slog.New(slog.DiscardHandler), reg, opts)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -216,6 +223,31 @@ func TestAPoisonRecordLeavesThePreviousValueAndIsReported(t *testing.T) {
 	}
 	if got := strings.Join(reported, ", "); got != "1 poison, 3 poison" {
 		t.Errorf("reported %q", got)
+	}
+}
+
+func TestAKeyIsBadUntilItIsWrittenAgain(t *testing.T) {
+	c, reg := kafkatest.New(t, kfake.SeedTopics(1, "table")), prometheus.NewRegistry()
+	tbl, _ := followInto(t, c, reg, table.Options[string]{})
+	for _, step := range []struct {
+		what string
+		r    *kgo.Record
+		keys float64
+	}{
+		{"a bad record", set("a", "poison"), 1},
+		{"a bad one of the same key", set("a", "poison"), 1},
+		{"one of another key", set("b", "poison"), 2},
+		{"a good record", set("a", "good"), 1},
+		{"a tombstone", tombstone("b"), 0},
+	} {
+		c.Produce(t, step.r)
+		catchUp(t, tbl)
+		if got := metrictest.Series(t, reg, "halo_table_bad_keys", "table"); got != step.keys {
+			t.Errorf("after %s: %v bad keys, want %v", step.what, got, step.keys)
+		}
+	}
+	if got := metrictest.Series(t, reg, "halo_table_bad_records_total", "table"); got != 3 {
+		t.Errorf("%v bad records, want 3", got)
 	}
 }
 
