@@ -50,6 +50,7 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 	check := flags.Bool("check", false, "check the environment and exit")
 	show := flags.Bool("print-config", false, "print the configuration in force, secrets redacted, and exit")
 	version := flags.Bool("version", false, "print the version and exit")
+	ready := flags.Bool("ready", false, "ask the running program at its ADMIN_ADDR whether it is ready, print what it says, and exit: 0 ready, 1 not")
 	if p.Flags != nil {
 		p.Flags(flags)
 	}
@@ -80,11 +81,28 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 	if *show || *check {
 		return OK
 	}
+	if *ready {
+		return p.ask(ctx, cfg, stdout, stderr)
+	}
 	err = daemon.Run(ctx, p.Daemon(cfg), func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 		return p.Build(ctx, cfg, log, reg)
 	})
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return Failed
+	}
+	return OK
+}
+
+// ask is the health check of a container that holds nothing but the program.
+func (p Program[T]) ask(ctx context.Context, cfg T, stdout, stderr io.Writer) int {
+	ready, text, err := daemon.Ask(ctx, p.Daemon(cfg).AdminAddr)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: not reached: %v\n", p.Name, err)
+		return Failed
+	}
+	fmt.Fprintln(stdout, text)
+	if !ready {
 		return Failed
 	}
 	return OK

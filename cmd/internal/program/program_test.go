@@ -1,0 +1,91 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/internal/daemon"
+)
+
+// sample is a program whose one component is ready once told so.
+func sample(ready <-chan struct{}) Program[config.Ingest] {
+	return Program[config.Ingest]{
+		Name: "sample",
+		Daemon: func(c config.Ingest) daemon.Config {
+			return daemon.Config{Program: "sample", AdminAddr: c.AdminAddr, LogLevel: "error", LogFormat: "text"}
+		},
+		Build: func(context.Context, config.Ingest, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error) {
+			return []daemon.Component{{
+				Name: "table",
+				Run:  func(ctx context.Context) error { <-ctx.Done(); return nil },
+				Ready: func() error {
+					select {
+					case <-ready:
+						return nil
+					default:
+						return errors.New("being read")
+					}
+				},
+			}}, nil
+		},
+	}
+}
+
+func TestTheFlagReadyAsksTheRunningProgram(t *testing.T) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	_ = ln.Close() // the port is the program's now
+	ready := make(chan struct{})
+	p, environ := sample(ready), []string{"ADMIN_ADDR=:" + port}
+	ask := func() (int, string) {
+		var out, errs bytes.Buffer
+		status := p.Main(t.Context(), []string{"--ready"}, environ, &out, &errs)
+		return status, out.String() + errs.String()
+	}
+	if status, said := ask(); status != Failed || !strings.Contains(said, "not reached") {
+		t.Errorf("nobody runs: %d %q", status, said)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- p.Main(ctx, nil, environ, &bytes.Buffer{}, &bytes.Buffer{}) }()
+	defer func() {
+		stop()
+		if status := <-ended; status != OK {
+			t.Errorf("the program ended with %d", status)
+		}
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		status, said := ask()
+		if status == Failed && said == "table: being read\n" {
+			break
+		}
+		if status == OK {
+			t.Fatalf("ready while a component is not: %q", said)
+		}
+		<-tick.C
+	}
+	close(ready)
+	if status, said := ask(); status != OK || said != "ready\n" {
+		t.Errorf("ready: %d %q", status, said)
+	}
+	environ = []string{"ADMIN_ADDR=9101"}
+	if status, said := ask(); status != Usage || !strings.Contains(said, "ADMIN_ADDR") {
+		t.Errorf("an address that is none: %d %q", status, said)
+	}
+}
