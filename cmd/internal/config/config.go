@@ -43,7 +43,7 @@ type Kafka struct {
 	KafkaTLS           bool           `env:"KAFKA_TLS" envDefault:"false" desc:"speak TLS to the brokers, checked against the system's roots"`
 	KafkaSASLMechanism string         `env:"KAFKA_SASL_MECHANISM" desc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none"`
 	KafkaSASLUser      string         `env:"KAFKA_SASL_USER" desc:"user for the mechanism"`
-	KafkaSASLPassword  schemas.Secret `env:"KAFKA_SASL_PASSWORD" desc:"password for the mechanism"`
+	KafkaSASLPassword  schemas.Secret `env:"KAFKA_SASL_PASSWORD" secret:"file" desc:"password for the mechanism"`
 	TopicPrefix        string         `env:"TOPIC_PREFIX" envDefault:"halo." desc:"begins the names of all topics"`
 }
 
@@ -111,7 +111,7 @@ func (c Batch) check() (errs []error) {
 
 // ClickHouse says how to reach the database.
 type ClickHouse struct {
-	ClickHouseDSN DSN `env:"CLICKHOUSE_DSN" envDefault:"http://127.0.0.1:8123/worksights" desc:"clickhouse://user:password@host:9000/worksights or http(s)://…:8123/worksights"`
+	ClickHouseDSN DSN `env:"CLICKHOUSE_DSN" secret:"file" envDefault:"http://127.0.0.1:8123/worksights" desc:"clickhouse://user:password@host:9000/worksights or http(s)://…:8123/worksights"`
 }
 
 func (c ClickHouse) check() []error {

@@ -17,11 +17,16 @@ type Checked interface{ Validate() error }
 // Load reads the configuration from environ and checks it whole. The error
 // names each variable at fault and says what it wants.
 func Load[T Checked](environ []string) (T, error) {
-	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: env.ToMap(environ)})
+	vars := env.ToMap(environ)
+	unread := secretFiles(vars, Describe[T]())
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: vars})
 	if err != nil {
-		return cfg, explained[T](err)
+		return cfg, joined(unread, []error{explained[T](err)})
 	}
-	return cfg, cfg.Validate()
+	if err := cfg.Validate(); err != nil {
+		return cfg, joined(unread, []error{err})
+	}
+	return cfg, joined(unread)
 }
 
 // explained replaces the parser's errors, which name Go's fields and quote the
@@ -69,6 +74,10 @@ func typeWord(t reflect.Type) string {
 type Variable struct {
 	Name, Default, Description string
 
+	// File says that in place of this one a variable NAME_FILE may be given, the
+	// name of a file that holds the value.
+	File bool
+
 	field string
 	typ   reflect.Type
 	index []int
@@ -90,6 +99,7 @@ func describe(t reflect.Type, at []int) []Variable {
 			Name:        f.Tag.Get("env"),
 			Default:     f.Tag.Get("envDefault"),
 			Description: f.Tag.Get("desc"),
+			File:        f.Tag.Get("secret") == "file",
 			field:       f.Name,
 			typ:         f.Type,
 			index:       index,
@@ -127,6 +137,9 @@ func Usage[T any](w io.Writer) error {
 			def = "-"
 		}
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, def, v.Description)
+		if v.File {
+			fmt.Fprintf(tw, "  %s\t-\t%s\n", v.FileName(), v.fileDescription())
+		}
 	}
 	return tw.Flush()
 }

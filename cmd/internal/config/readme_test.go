@@ -73,7 +73,11 @@ func table() string {
 		if r.Default != "" {
 			def = "`" + r.Default + "`"
 		}
-		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", r.Name, def, r.Description, strings.Join(r.programs, ", "))
+		readers := strings.Join(r.programs, ", ")
+		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", r.Name, def, r.Description, readers)
+		if r.File {
+			fmt.Fprintf(&out, "| `%s` |  | %s | %s |\n", r.FileName(), r.fileDescription(), readers)
+		}
 	}
 	return out.String()
 }
