@@ -206,4 +206,7 @@ func killed(w *world, op deed, n int, when moment) {
 		w.Fatalf("the repeat: %d %s", a.status, a.body)
 	}
 	whole(w, heir)
+	if n := len(w.live(1)); n > 0 || w.sims[1].Notifications() > 0 {
+		w.Errorf("the Halo that the tenant moved away from has %d webhooks and %d notifications of ours", n, w.sims[1].Notifications())
+	}
 }

@@ -39,8 +39,9 @@ var ErrNotConnected = errors.New("the tenant has no connection")
 //     nowhere. When saving fails the webhook is removed, see unsaved.
 //  4. Tell the edge the new webhook, and map the agents. A crash before or
 //     between them is healed at take-over, from what was saved.
-//  5. Remove the webhooks that the new one replaces. A crash before it, or a
-//     failure, is noted in what was saved: the health check tries again.
+//  5. Remove the webhooks that the new one replaces, those of a Halo that the
+//     tenant has moved away from too. A crash before it, or a failure, is noted
+//     in what was saved: the health check tries again.
 func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made bool, err error) {
 	before := tn.seen.Load().state
 	halo, err := t.c.dial(tn.id, cred)
@@ -72,6 +73,7 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 		next.Agents, next.ListedAt, next.Hand, next.Replaced = nil, time.Time{}, nil, nil
 		next.Moved = schemas.Truncate(t.c.now())
 	}
+	next.former = before.leaving(next.TenantURL, t.c.now())
 	if !before.connected() {
 		next.ConnectedAt = schemas.Truncate(t.c.now())
 	}
@@ -90,10 +92,7 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 	}
 	tn.adopt(halo, next.credentials)
 	taken = true
-	if moved && before.connected() {
-		t.leave(ctx, tn, before)
-	}
-	return !before.connected(), nil
+	return !before.connected(), t.depart(ctx, tn)
 }
 
 // settle saves what was registered and does what follows from it: steps 3 to 5
@@ -169,7 +168,7 @@ func (t *term) disconnect(ctx context.Context, tn *tenant) error {
 		return nil
 	}
 	next := before
-	next.credentials = nil
+	next.credentials, next.former = nil, nil
 	next.ConnectedAt = time.Time{}
 	next.WebhookID, next.Verifiers, next.Notifications = "", nil, nil
 	next.Untidy, next.Replaced = false, nil
@@ -180,24 +179,48 @@ func (t *term) disconnect(ctx context.Context, tn *tenant) error {
 	if err := t.withdraw(ctx, tn.id); err != nil {
 		return err
 	}
-	t.leave(ctx, tn, before)
+	leaving, cancel := context.WithTimeout(ctx, undoTimeout)
+	defer cancel()
+	for _, f := range before.leaving("", t.c.now()) {
+		t.leave(leaving, tn.id, f, "")
+	}
 	tn.adopt(nil, nil)
 	return nil
 }
 
-// leave removes everything of ours from the Halo of a former state, best
-// effort.
-func (t *term) leave(ctx context.Context, tn *tenant, former state) {
-	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
+// depart removes everything of ours from the Halos that the tenant has moved
+// away from, best effort: the health checks try again where one of them does not
+// answer, and give up after a week.
+func (t *term) depart(ctx context.Context, tn *tenant) error {
+	s := tn.seen.Load().state
+	leaving, cancel := context.WithTimeout(ctx, undoTimeout)
 	defer cancel()
-	halo, err := t.c.dial(tn.id, *former.credentials)
+	var staying []*former
+	for _, f := range s.former {
+		if !t.leave(leaving, tn.id, f, s.WebhookID) && t.c.now().Before(f.Until) {
+			staying = append(staying, f)
+		}
+	}
+	if len(staying) == len(s.former) {
+		return nil
+	}
+	s.former = staying
+	return t.save(ctx, tn, s)
+}
+
+// leave removes everything of ours from a former Halo but keep, and says whether
+// it did. What it must keep is the current webhook: the former Halo may be the
+// current one under another name.
+func (t *term) leave(ctx context.Context, id schemas.Tenant, f *former, keep string) bool {
+	halo, err := t.c.dial(id, f.Credentials)
 	if err == nil {
 		defer halo.Close()
-		err = t.sweep(ctx, halo, tn.id, "", append(slices.Clone(former.Replaced), former.WebhookID)...)
+		err = t.sweep(ctx, halo, id, keep, f.Webhooks...)
 	}
 	if err != nil {
-		t.c.log.Warn("the webhook may be left in Halo; its deliveries are refused", "tenant", tn.id, "err", err)
+		t.c.log.Warn("the webhook may be left in Halo; its deliveries are refused", "tenant", id, "err", err)
 	}
+	return err == nil
 }
 
 // refresh lists the agents again and matches them. A list that is empty or

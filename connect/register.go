@@ -95,11 +95,7 @@ func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, cr
 	case created != "":
 		err = t.remove(ctx, halo, created)
 	case t.ctx.Err() == nil:
-		keep := former.WebhookID
-		if former.TenantURL != halo.BaseURL() {
-			keep = ""
-		}
-		err = t.sweep(ctx, halo, tn.id, keep)
+		err = t.sweep(ctx, halo, tn.id, former.WebhookID)
 	}
 	if t.ctx.Err() == nil {
 		if former.connected() {

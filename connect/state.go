@@ -49,7 +49,38 @@ type Credentials struct {
 type state struct {
 	tenant      schemas.Tenant
 	credentials *Credentials // nil: not connected
+	former      []*former    // Halos that are to be left; none where not connected
 	directory
+}
+
+// former is a Halo that the tenant has moved away from, and what it takes to
+// remove our webhook there. It is sealed like the credentials and destroyed with
+// them.
+type former struct {
+	Credentials
+	Webhooks []string
+	Until    time.Time // when we give up
+}
+
+const (
+	// departSpan is how long a former Halo is tried: it may be down for a
+	// weekend, or have been switched off for good.
+	departSpan = 7 * 24 * time.Hour
+
+	// mostFormer bounds the record of a tenant that keeps moving.
+	mostFormer = 4
+)
+
+// leaving are the Halos that are to be left when the tenant's is at url from now
+// on: those that are not left yet, and the one that it had.
+func (s state) leaving(url string, now time.Time) []*former {
+	all := slices.Clone(s.former)
+	if s.connected() {
+		all = append(all, &former{*s.credentials, append(slices.Clone(s.Replaced), s.WebhookID), schemas.Truncate(now.Add(departSpan))})
+	}
+	// At url itself the strays are removed with those of its own.
+	all = slices.DeleteFunc(all, func(f *former) bool { return f.TenantURL == url })
+	return all[max(0, len(all)-mostFormer):]
 }
 
 // directory is the part of the state that outlives the credentials.
@@ -184,6 +215,26 @@ type clearCredentials struct {
 	CABundle     []byte `json:"ca_bundle,omitempty"`
 }
 
+func (c Credentials) clear() clearCredentials {
+	return clearCredentials{c.TenantURL, c.ClientID, c.ClientSecret.Reveal(), c.CABundle}
+}
+
+func (c clearCredentials) redacted() Credentials {
+	return Credentials{c.TenantURL, c.ClientID, schemas.Secret(c.ClientSecret), c.CABundle}
+}
+
+// clearAll is the text of the credentials' part of a record.
+type clearAll struct {
+	clearCredentials
+	Former []clearFormer `json:"former,omitempty"`
+}
+
+type clearFormer struct {
+	clearCredentials
+	Webhooks []string  `json:"webhooks"`
+	Until    time.Time `json:"until"`
+}
+
 // seal makes the vault record of a state.
 func (s state) seal(sealer *vault.Sealer) ([]byte, error) {
 	r := record{Tenant: s.tenant}
@@ -195,7 +246,11 @@ func (s state) seal(sealer *vault.Sealer) ([]byte, error) {
 		return nil, err
 	}
 	if c := s.credentials; c != nil {
-		text, err := json.Marshal(clearCredentials{c.TenantURL, c.ClientID, c.ClientSecret.Reveal(), c.CABundle})
+		all := clearAll{clearCredentials: c.clear()}
+		for _, f := range s.former {
+			all.Former = append(all.Former, clearFormer{f.clear(), f.Webhooks, f.Until})
+		}
+		text, err := json.Marshal(all)
 		if err != nil {
 			return nil, fmt.Errorf("vault record of tenant %s: %w", s.tenant, err)
 		}
@@ -238,11 +293,15 @@ func (r record) open(sealer *vault.Sealer) (s state, stale bool, err error) {
 		if text, err = sealer.Open(r.Tenant, vault.Credentials, r.Credentials); err != nil {
 			return state{}, false, err
 		}
-		var c clearCredentials
-		if json.Unmarshal(text, &c) != nil {
+		var all clearAll
+		if json.Unmarshal(text, &all) != nil {
 			return state{}, false, fmt.Errorf("%w: sealed credentials", schemas.ErrMalformed)
 		}
-		s.credentials = &Credentials{c.TenantURL, c.ClientID, schemas.Secret(c.ClientSecret), c.CABundle}
+		cred := all.redacted()
+		s.credentials = &cred
+		for _, f := range all.Former {
+			s.former = append(s.former, &former{f.redacted(), f.Webhooks, f.Until})
+		}
 	}
 	return s, sealer.Stale(r.Directory) || sealer.Stale(r.Credentials), nil
 }
