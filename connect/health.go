@@ -50,7 +50,7 @@ func failureOf(err error) *failure {
 }
 
 // look takes in what Halo says about the webhook.
-func (f *findings) look(w halopsa.Webhook, url string, bound map[int64]schemas.Kind, now time.Time) {
+func (f *findings) look(w halopsa.Webhook, url string, kindOf func(halopsa.Notification) (schemas.Kind, bool), now time.Time) {
 	f.At = schemas.Truncate(now)
 	f.Failure, f.Gone = nil, false
 	f.Inactive = !w.Active || w.Disabled
@@ -58,7 +58,8 @@ func (f *findings) look(w halopsa.Webhook, url string, bound map[int64]schemas.K
 	f.AutoDisabledAt, f.LastStatus = w.AutoDisabledAt, w.LastStatus
 	f.Events = nil
 	for _, kind := range schemas.Kinds() {
-		if slices.ContainsFunc(w.Events, func(n halopsa.Notification) bool { return bound[n.ID] == kind }) {
+		is := func(n halopsa.Notification) bool { k, ok := kindOf(n); return ok && k == kind }
+		if slices.ContainsFunc(w.Events, is) {
 			f.Events = append(f.Events, kind)
 		}
 	}
@@ -136,8 +137,9 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 		return
 	}
 	found := before.Findings
+	var bound []halopsa.Notification
 	if before.connected() {
-		found = t.inspect(ctx, tn, before.state)
+		found, bound = t.inspect(ctx, tn, before.state)
 		if ctx.Err() != nil && t.ctx.Err() != nil {
 			return
 		}
@@ -154,11 +156,11 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 		return
 	}
 	found.Agents = now.Findings.Agents // a refresh in between knows better
-	next := now.state
+	next, news := now.withBound(bound)
 	same := next.Findings.same(found)
 	next.Findings = found
 	switch {
-	case !same || tn.reseal(t.c.cfg.Sealer):
+	case !same || news || tn.reseal(t.c.cfg.Sealer):
 		if err := t.save(ctx, tn, next); err != nil {
 			t.c.log.Warn("findings of a health check were not saved", "tenant", tn.id, "err", err)
 			return
@@ -166,6 +168,12 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 		if !same {
 			state, _ := judge(next)
 			t.c.log.Info("connection changed", "tenant", tn.id, "state", state)
+		}
+		if news { // the edge knows their kinds by name until then
+			if err := t.publish(ctx, next.connection()); err != nil {
+				t.c.log.Warn("the edge was not told of events that were bound in Halo", "tenant", tn.id, "err", err)
+				return
+			}
 		}
 	default:
 		// Only the time of the look is new. It is shown and not written: a
@@ -187,9 +195,9 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 }
 
 // inspect asks Halo: is the token still granted, with all scopes, and how is
-// the webhook.
-func (t *term) inspect(ctx context.Context, tn *tenant, s state) findings {
-	f := s.Findings
+// the webhook. bound are the events that it listens to.
+func (t *term) inspect(ctx context.Context, tn *tenant, s state) (f findings, bound []halopsa.Notification) {
+	f = s.Findings
 	halo, err := tn.client(t.c, s.credentials)
 	if err == nil {
 		// Anew each time: a token at hand stays good for an hour after the
@@ -202,7 +210,8 @@ func (t *term) inspect(ctx context.Context, tn *tenant, s state) findings {
 	}
 	switch cause := halopsa.CauseOf(err); {
 	case err == nil:
-		f.look(hook, t.c.webhookURL(tn.id), s.Notifications, t.c.now())
+		bound = hook.Events
+		f.look(hook, t.c.webhookURL(tn.id), s.kindOf, t.c.now())
 	case cause == halopsa.NotFound:
 		f.At, f.Failure = schemas.Truncate(t.c.now()), nil
 		f.Gone, f.Events = true, nil
@@ -217,7 +226,7 @@ func (t *term) inspect(ctx context.Context, tn *tenant, s state) findings {
 			f.SilentSince = since
 		}
 	}
-	return f
+	return f, bound
 }
 
 // note keeps a failure of Halo that an operation met, so that the connection's

@@ -170,7 +170,7 @@ func (t *term) disconnect(ctx context.Context, tn *tenant) error {
 	next := before
 	next.credentials, next.former = nil, nil
 	next.ConnectedAt = time.Time{}
-	next.WebhookID, next.Verifiers, next.Notifications = "", nil, nil
+	next.WebhookID, next.Verifiers, next.Notifications, next.Numbers = "", nil, nil, nil
 	next.Untidy, next.Replaced = false, nil
 	next.Findings = findings{}
 	if err := t.save(ctx, tn, next); err != nil {

@@ -39,7 +39,7 @@ func (t *term) register(ctx context.Context, tn *tenant, halo Halo, next state) 
 	secret := newSecret()
 	conn := before.connection()
 	conn.Verifiers = succeed(before.Verifiers, schemas.NewVerifier(conn.ID, secret), t.c.now())
-	next.Verifiers, next.Notifications = conn.Verifiers, make(map[int64]schemas.Kind)
+	next.Verifiers, next.Notifications, next.Numbers = conn.Verifiers, make(map[int64]schemas.Kind), cat.Numbers
 
 	if err := t.publish(ctx, conn); err != nil { // 1
 		return state{}, err
@@ -77,7 +77,7 @@ func (t *term) register(ctx context.Context, tn *tenant, halo Halo, next state) 
 	if err != nil {
 		return state{}, t.undo(ctx, tn, halo, before, made, err)
 	}
-	next.Findings.look(hook, t.c.webhookURL(tn.id), next.Notifications, t.c.now())
+	next.Findings.look(hook, t.c.webhookURL(tn.id), next.kindOf, t.c.now())
 	return next, nil
 }
 

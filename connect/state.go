@@ -94,6 +94,9 @@ type directory struct {
 	WebhookID     string                 `json:"webhook_id,omitempty"`
 	Verifiers     []schemas.Verifier     `json:"verifiers,omitempty"`
 	Notifications map[int64]schemas.Kind `json:"notifications,omitempty"`
+	// Numbers are those of the events in the tenant's catalogue, by which an
+	// event is known that somebody bound to the webhook in Halo.
+	Numbers map[schemas.Kind]int64 `json:"numbers,omitempty"`
 	// Untidy says that webhooks of ours other than WebhookID may be left in
 	// Halo, and Replaced names those that are known: they are set with the new
 	// WebhookID and cleared once all are gone.
@@ -128,6 +131,40 @@ func (s state) agent(id schemas.AgentID) (Agent, bool) {
 		return Agent{}, false
 	}
 	return s.Agents[i], true
+}
+
+// kindOf is the kind of an event that is bound to the webhook; ok is false for
+// events that we do not ask for.
+func (s state) kindOf(n halopsa.Notification) (kind schemas.Kind, ok bool) {
+	if kind, ok = s.Notifications[n.ID]; ok {
+		return kind, true
+	}
+	for kind, number := range s.Numbers {
+		if number == n.Event {
+			return kind, true
+		}
+	}
+	return "", false
+}
+
+// mostNotifications bounds what the edge has to know of a tenant whose
+// administrators keep binding events.
+const mostNotifications = 32
+
+// withBound returns the state with the notifications among events that are not
+// known yet: an administrator has bound them. news is false where there are
+// none.
+func (s state) withBound(events []halopsa.Notification) (next state, news bool) {
+	all := make(map[int64]schemas.Kind, len(s.Notifications))
+	maps.Copy(all, s.Notifications)
+	for _, n := range events {
+		kind, ok := s.kindOf(n)
+		if _, known := all[n.ID]; ok && !known && n.ID > 0 && len(all) < mostNotifications {
+			all[n.ID], news = kind, true
+		}
+	}
+	s.Notifications = all
+	return s, news
 }
 
 // withHand returns the state with one agent mapped by hand.

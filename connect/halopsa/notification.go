@@ -69,13 +69,20 @@ func (c *Client) DeleteNotification(ctx context.Context, id int64) error {
 
 // readNotification reads one row; ok is false where it has no usable id.
 func readNotification(row json.RawMessage) (n Notification, ok bool) {
+	n, ok = readBinding(row)
+	return n, ok && n.ID > 0
+}
+
+// readBinding reads one row of a webhook's events. The vendor's schema promises
+// neither the id nor the event's number; ok is false where it has none of them.
+func readBinding(row json.RawMessage) (n Notification, ok bool) {
 	var r struct {
 		ID        number `json:"id"`
 		Event     number `json:"eventno"`
 		Name      text   `json:"name"`
 		WebhookID text   `json:"webhook_id"`
 	}
-	if len(row) == 0 || json.Unmarshal(row, &r) != nil || r.ID <= 0 {
+	if len(row) == 0 || json.Unmarshal(row, &r) != nil || r.ID <= 0 && r.Event <= 0 {
 		return Notification{}, false
 	}
 	return Notification{ID: int64(r.ID), Event: int64(r.Event), Name: string(r.Name), WebhookID: string(r.WebhookID)}, true

@@ -37,7 +37,8 @@ type Webhook struct {
 	LastStatus     int
 	AutoDisabledAt time.Time
 
-	// Events are bound to it. Only [Client.Webhook] fills them in.
+	// Events are bound to it. Only [Client.Webhook] fills them in. An event has
+	// an ID or a number of the catalogue, mostly both.
 	Events []Notification
 }
 
@@ -179,7 +180,7 @@ func readWebhook(row json.RawMessage) (w Webhook, ok bool) {
 	}
 	events, _, _ := readRows(r.Events, "events")
 	for _, event := range events {
-		if n, ok := readNotification(event); ok {
+		if n, ok := readBinding(event); ok {
 			w.Events = append(w.Events, n)
 		}
 	}

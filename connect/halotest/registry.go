@@ -199,7 +199,11 @@ func (s *Sim) webhookRow(hook *webhook, details bool) map[string]any {
 	if details {
 		events := []any{}
 		for _, n := range s.bound(hook.ID) {
-			events = append(events, s.notificationRow(n))
+			event := s.notificationRow(n)
+			if s.cfg.BareEvents {
+				delete(event, "id")
+			}
+			events = append(events, event)
 		}
 		row["events"] = events
 	}
@@ -269,6 +273,16 @@ func (s *Sim) ChangeWebhook(id string, edit func(*Webhook)) {
 	if hook, ok := s.webhooks[id]; ok {
 		edit(&hook.Webhook)
 	}
+}
+
+// Bind adds an event to a webhook, as an administrator may, and returns the
+// notification's id.
+func (s *Sim) Bind(webhookID string, event int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextID++
+	s.notifications[s.nextID] = &notification{id: s.nextID, event: event, name: "bound by hand", webhookID: webhookID}
+	return s.nextID
 }
 
 // Unbind removes an event from a webhook, as an administrator may.

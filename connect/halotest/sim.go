@@ -52,6 +52,7 @@ type Config struct {
 	Objects       bool // lists are {"agents":[…],"record_count":n} instead of arrays
 	ObjectReplies bool // a POST is answered with an object instead of an array
 	StringIDs     bool // numeric ids come as strings
+	BareEvents    bool // a webhook's events come without their notifications' ids
 	IgnorePaging  bool // all agents come at once, whatever page is asked for
 	PageCap       int  // the most rows that one page has; 0 is 50
 
