@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer, topics ...string) *metrics {
 		}, []string{"step"})),
 		freshness: metric.Freshness(reg).WithLabelValues(stage),
 		dead:      metric.Dead(reg).WithLabelValues(stage),
-		lag:       metric.Lag(reg),
+		lag:       metric.Lag(reg, topics...),
 		waiting:   metric.NewWaiting(reg, topics...),
 		balance:   metric.NewBalance(reg, stage),
 		breaches:  metric.Breaches(reg, stage, metric.Kept, metric.Repeatable, metric.Apart),
@@ -122,69 +122,5 @@ func (m *metrics) watch(b *batch, seen *memory) {
 		if v == changed || v == moved {
 			m.breaches[metric.Repeatable].Inc()
 		}
-	}
-}
-
-// lag knows how far the partitions that we own go and how far we are. It
-// belongs to the loop.
-type lag struct {
-	gauge      *prometheus.GaugeVec
-	topics     []string
-	partitions map[partition]*reach
-}
-
-type reach struct{ end, next int64 }
-
-func newLag(gauge *prometheus.GaugeVec, topics ...string) lag {
-	l := lag{gauge: gauge, topics: topics, partitions: make(map[partition]*reach)}
-	l.publish()
-	return l
-}
-
-// fetched takes the ends of the log that came with the records.
-func (l lag) fetched(fetches kgo.Fetches) {
-	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) == 0 {
-			return
-		}
-		at := partition{p.Topic, p.Partition}
-		r := l.partitions[at]
-		if r == nil {
-			r = &reach{next: p.Records[0].Offset}
-			l.partitions[at] = r
-		}
-		r.end = max(r.end, p.HighWatermark)
-	})
-	l.publish()
-}
-
-func (l lag) committed(last []*kgo.Record) {
-	for _, r := range last {
-		if at := l.partitions[partition{r.Topic, r.Partition}]; at != nil {
-			at.next = r.Offset + 1
-		}
-	}
-	l.publish()
-}
-
-func (l lag) drop(lost []partition) {
-	if len(lost) == 0 {
-		return
-	}
-	for _, p := range lost {
-		delete(l.partitions, p)
-	}
-	l.publish()
-}
-
-func (l lag) publish() {
-	for _, topic := range l.topics {
-		var n int64
-		for p, r := range l.partitions {
-			if p.topic == topic {
-				n += max(r.end-r.next, 0)
-			}
-		}
-		l.gauge.WithLabelValues(topic).Set(float64(n))
 	}
 }

@@ -100,6 +100,15 @@ func TestTheLagInSecondsGrowsWhileTheStoreIsAway(t *testing.T) {
 		if s := lag(); s < 595 || s > 605 {
 			t.Errorf("%v s after ten minutes of outage", s)
 		}
+		// One poll took the first batch; what came after it was never polled.
+		records := func() float64 {
+			return metrictest.Series(t, p.Registry, "halo_consumer_lag_records", "halo.activities")
+		}
+		w.produce(4, 300)
+		time.Sleep(time.Minute)
+		if n := records(); n != 240 {
+			t.Errorf("%v records of lag, want the 4/5 of 300 that are activities", n)
+		}
 		if s := metrictest.Series(t, p.Registry, "halo_consumer_lag_seconds", "halo.skipped"); s != 0 {
 			t.Errorf("%v s on a topic without records", s)
 		}

@@ -206,7 +206,5 @@ func (s *Sink) commit(ctx context.Context, b *batch) {
 	last := slices.Collect(maps.Values(b.last))
 	if err := s.consumer.CommitRecords(ctx, last...); err != nil {
 		s.log.WarnContext(ctx, "offsets not committed, rows may be appended again", "err", err)
-		return
 	}
-	s.lag.committed(last)
 }

@@ -84,7 +84,6 @@ type Sink struct {
 	reg     prometheus.Registerer
 	opts    []kgo.Opt
 	metrics *metrics
-	lag     lag
 	gaps    kafka.Gaps
 	seen    memory
 
@@ -115,7 +114,6 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 		return nil, err
 	}
 	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)}
-	s.lag = newLag(s.metrics.lag, cfg.Topics.Activities, cfg.Topics.Skipped)
 	s.notReady("not started")
 	return s, nil
 }
@@ -158,6 +156,11 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
+	var lag sync.WaitGroup
+	lctx, stop := context.WithCancel(work)
+	lag.Go(func() { kafka.WatchLag(lctx, s.consumer, s.metrics.lag, topics...) })
+	defer lag.Wait()
+	defer stop()
 	for ctx.Err() == nil {
 		b := s.collect(ctx)
 		if err := s.settle(work, b); err != nil {
@@ -224,8 +227,9 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 			s.log.WarnContext(ctx, "cannot fetch", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
 		}
 	}
-	s.lag.drop(s.takeLost())
-	s.lag.fetched(fetches)
+	// What was taken away before these records came is not in hand. Forgotten
+	// later, it would take along what we were given anew since.
+	s.takeLost()
 	if n := s.gaps.Missing(s.consumer, fetches); n > 0 {
 		s.metrics.breaches[metric.Kept].Add(float64(n))
 		s.log.ErrorContext(ctx, "outcomes were deleted from Kafka before they were read: they are lost until a replay", "records", n)
@@ -271,9 +275,7 @@ func (s *Sink) pause(ctx context.Context, d time.Duration, b *batch) {
 	done, cancel := context.WithCancel(ctx)
 	cancel()
 	s.consumer.PollRecords(done, 1)
-	lost := s.takeLost()
-	b.drop(lost)
-	s.lag.drop(lost)
+	b.drop(s.takeLost())
 	s.metrics.hold(b)
 }
 

@@ -47,13 +47,18 @@ func Freshness(reg prometheus.Registerer) *prometheus.HistogramVec {
 	), []string{"stage"}))
 }
 
-// Lag is how many records of a topic the stage has not settled yet.
-func Lag(reg prometheus.Registerer) *prometheus.GaugeVec {
-	return Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+// Lag is how many records of the topics that the stage reads it has not settled
+// yet.
+func Lag(reg prometheus.Registerer, topics ...string) *prometheus.GaugeVec {
+	lag := Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "halo_consumer_lag_records",
 		Help: "Records of the topic that this process owns and has not committed, at its last look. " +
-			"Only the partitions it owns: sum over processes. Stands still when the process no longer polls.",
+			"Only the partitions it owns: sum over processes. Stands still while Kafka cannot be asked.",
 	}, []string{"topic"}))
+	for _, topic := range topics {
+		lag.WithLabelValues(topic)
+	}
+	return lag
 }
 
 // Dead is how many records were put on the dead-letter topic.
