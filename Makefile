@@ -44,11 +44,19 @@ test: engine ## all tests that need no server of the user's
 integration: engine ## the end-to-end tests on real Kafka and ClickHouse, as far as there are any; says which
 	$(GO) test -tags '$(TAGS) integration' -count=1 -v -timeout 40m ./cmd/internal/endtoend ./deploy/kafka-local
 
+.PHONY: prometheus
+prometheus:
+	@{ command -v prometheus && command -v promtool; } >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq prometheus >/dev/null; } \
+	  || { echo "prometheus and promtool are needed: install Debian's package prometheus, or put both on the PATH" >&2; exit 1; }
+
 .PHONY: verify
-verify: engine ## the files of deploy/: alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries
-	@command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq prometheus >/dev/null; } \
-	  || { echo "promtool is needed: install Debian's package prometheus, or put promtool on the PATH" >&2; exit 1; }
+verify: engine prometheus ## the files of deploy/: alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries
 	cd deploy/verify && $(GO) test -tags $(TAGS) -timeout 20m ./...
+
+.PHONY: drill
+drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 15 minutes
+	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend
 
 .PHONY: race
 race: engine ## the same under the race detector, without the long process tests
@@ -61,6 +69,7 @@ fmt: ## format the code
 .PHONY: lint
 lint: ## format, vet and lint checks; changes nothing
 	$(LINT) run
+	$(LINT) run --build-tags '$(TAGS),integration,drill' ./cmd/internal/endtoend/... ./deploy/kafka-local/...
 
 .PHONY: check
 check: lint test ## format, vet, lint, test

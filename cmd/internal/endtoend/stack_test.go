@@ -47,6 +47,13 @@ func newStack(t testing.TB, env ...string) *stack {
 func newStackOn(t testing.TB, brokers int, env ...string) *stack {
 	t.Helper()
 	s := prepareStack(t, env...)
+	s.begin(brokers)
+	return s
+}
+
+// begin starts engines and stages and waits until all are ready.
+func (s *stack) begin(brokers int) {
+	s.t.Helper()
 	s.startEngines(brokers)
 	s.env = append(s.env,
 		"KAFKA_BROKERS="+s.brokers,
@@ -66,7 +73,6 @@ func newStackOn(t testing.TB, brokers int, env ...string) *stack {
 	for _, p := range s.stages() {
 		p.ready()
 	}
-	return s
 }
 
 // prepareStack makes directories and the environment, and starts nothing.
