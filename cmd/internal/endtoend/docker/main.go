@@ -64,7 +64,7 @@ func run(ctx context.Context, kafkaPort, httpPort, nativePort int, in io.Reader,
 	if err != nil {
 		return err
 	}
-	defer provider.Close()
+	defer func() { _ = provider.Close() }() // the process ends with it
 	host, err := provider.DaemonHost(ctx)
 	if err != nil {
 		return err
