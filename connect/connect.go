@@ -47,6 +47,7 @@ type Halo interface {
 	DeleteNotification(ctx context.Context, id int64) error
 
 	BaseURL() string // the tenant URL in its plain form
+	Left() int       // requests that may be made now without waiting
 	Close()
 }
 

@@ -93,6 +93,9 @@ func (t *term) lookNow(ctx context.Context, tn *tenant) []halopsa.Agent {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
+	if !t.mayAsk(tn, leftByDiagnoses) {
+		return nil
+	}
 	if tn.busy.CompareAndSwap(false, true) { // else a check is under way
 		if t.c.now().Sub(tn.looked) >= lookAgain {
 			t.check(ctx, tn)

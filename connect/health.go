@@ -84,6 +84,27 @@ func (f findings) same(g findings) bool {
 // to leave the machine to those who wait for an answer.
 const checksAtOnce = 16
 
+// What is left of a tenant's allowance of requests for those who change
+// something and wait for it: a connect takes some 20, and one more for every 50
+// agents. Health checks of a connection that is checked every few seconds, or a
+// page that keeps asking for the diagnosis, would use up all of it, and a
+// disconnect could not even remove its webhook.
+const (
+	leftByChecks    = 75
+	leftByDiagnoses = 40
+)
+
+// mayAsk says whether the tenant's Halo may be asked by something that must
+// leave that many requests.
+func (t *term) mayAsk(tn *tenant, leave int) bool {
+	s := tn.seen.Load().state
+	if !s.connected() {
+		return true
+	}
+	halo, err := tn.client(t.c, s.credentials)
+	return err != nil || halo.Left() > leave
+}
+
 // watch checks every connection, each in its own time, until the term ends.
 func (t *term) watch() {
 	every := t.c.cfg.HealthInterval
@@ -118,7 +139,9 @@ func (t *term) watch() {
 			tn.due = now.Add(every*4/5 + rand.N(every*2/5))
 			wg.Go(func() {
 				defer func() { tn.busy.Store(false); <-slots }()
-				t.check(t.ctx, tn)
+				if t.mayAsk(tn, leftByChecks) {
+					t.check(t.ctx, tn)
+				}
 			})
 		}
 	}

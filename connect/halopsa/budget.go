@@ -92,6 +92,16 @@ func (b *Budget) wait(ctx context.Context) bool {
 	return b.bucket.Wait(ctx) == nil
 }
 
+// left is how many requests may be sent now without waiting.
+func (b *Budget) left() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Now().Before(b.notBefore) {
+		return 0
+	}
+	return max(0, int(b.bucket.Tokens()))
+}
+
 // refused notes that a request sent at sent was answered 429. Halo names the
 // pause in Retry-After sometimes; otherwise it is 5 s, doubled up to 60 s.
 //

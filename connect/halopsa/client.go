@@ -71,6 +71,7 @@ type Client struct {
 	secret   schemas.Secret
 	http     *http.Client
 	log      *slog.Logger
+	budget   *Budget
 	sessions chan *session // holds the one session while nobody changes it
 }
 
@@ -99,7 +100,7 @@ func New(cfg Config) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{
-		base: base, id: id, secret: secret, log: log,
+		base: base, id: id, secret: secret, log: log, budget: budget,
 		http: &http.Client{
 			Transport:     newTransport(newGuard(cfg.AllowNets), cfg.Resolver, roots, budget),
 			CheckRedirect: refuseRedirect,
@@ -115,6 +116,11 @@ func (c *Client) Host() string { return c.base.Host }
 
 // BaseURL is the tenant URL in its plain form: scheme and host.
 func (c *Client) BaseURL() string { return c.base.String() }
+
+// Left is how many requests the tenant's budget allows now without waiting. Work
+// that nobody waits for looks at it first, so as not to keep waiting whoever
+// does.
+func (c *Client) Left() int { return c.budget.left() }
 
 // Close ends idle connections. Calls under way are not disturbed.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
