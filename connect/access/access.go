@@ -16,6 +16,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -77,11 +78,19 @@ func Open(path string, now func() time.Time, log *slog.Logger) (*Tokens, error) 
 }
 
 func (t *Tokens) load() error {
-	b, err := os.ReadFile(t.path)
+	f, err := os.Open(t.path)
 	if err != nil {
 		return fmt.Errorf("tokens: %w", err)
 	}
-	info, err := os.Stat(t.path)
+	defer f.Close()
+	// Of the file that is read, and before it is: were it the other way round, a
+	// line removed in between would be taken for one that was seen to go, and its
+	// token would stay good until the file changes again.
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("tokens: %w", err)
+	}
+	b, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("tokens: %w", err)
 	}
