@@ -177,14 +177,25 @@ type DSN string
 // Reveal returns the URL with its password.
 func (d DSN) Reveal() string { return string(d) }
 
-// String is the URL with its password, in whichever place, replaced.
+// String is the URL with its password, in whichever place, replaced. What is no
+// URL with a host may be anything, such as one whose scheme was forgotten
+// ("user:password@host"): it is not shown.
 func (d DSN) String() string {
 	u, err := url.Parse(string(d))
-	if err != nil {
+	if d != "" && (err != nil || u.Host == "") {
 		return "[redacted]"
 	}
-	if q := u.Query(); q.Has("password") {
-		q.Set("password", "xxxxx")
+	q := u.Query()
+	for name, values := range q {
+		inner, err := url.Parse(values[0]) // such as http_proxy
+		switch {
+		case strings.Contains(strings.ToLower(name), "password"):
+			q.Set(name, "xxxxx")
+		case err != nil || inner.User != nil || inner.Opaque != "":
+			q.Set(name, "[redacted]")
+		default:
+			continue
+		}
 		u.RawQuery = q.Encode()
 	}
 	return u.Redacted()

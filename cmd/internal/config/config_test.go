@@ -75,6 +75,32 @@ func TestPrintedConfigurationHoldsNoSecret(t *testing.T) {
 	}
 }
 
+// With --print-config the configuration is printed even where it is refused.
+func TestWhatIsRefusedIsPrintedWithoutItsSecretToo(t *testing.T) {
+	for name, variable := range map[string]string{
+		"a DSN whose scheme was forgotten": "CLICKHOUSE_DSN=u:hunter2@h:9000/worksights",
+		"a DSN with a password of TLS":     "CLICKHOUSE_DSN=clickhouse://h:9000/worksights?tls_key_password=hunter2",
+		"a DSN with a proxy":               "CLICKHOUSE_DSN=http://h:8123/worksights?http_proxy=http%3A%2F%2Fu%3Ahunter2%40proxy%3A3128",
+		"an address with a password":       "PUBLIC_INGEST_URL=https://u:hunter2@hooks.example",
+		"half an address":                  "PUBLIC_INGEST_URL=u:hunter2@hooks.example",
+	} {
+		cfg, err := Load[Connect]([]string{variable})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", name, err)
+		}
+		var out bytes.Buffer
+		if err := Print(&out, cfg); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "hunter2") {
+			t.Errorf("%s: printed\n%s", name, out.String())
+		}
+	}
+	if _, err := Load[Client]([]string{"HALOCTL_URL=http://u:hunter2@h"}); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("HALOCTL_URL: %v", err)
+	}
+}
+
 func TestAReplayWritesElsewhere(t *testing.T) {
 	cfg, err := Load[Processor]([]string{"TOPIC_PREFIX=halo."})
 	if err != nil || cfg.Output() != "halo." {

@@ -192,7 +192,11 @@ func checkGroup(group string) []error {
 
 func checkURL(name, s string) []error {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || !oneOf(u.Scheme, "http", "https") || strings.Trim(u.Path, "/") != "" && u.RawQuery != "" {
+	if err != nil || u.User != nil || u.Opaque != "" {
+		// Not quoted: there may be a password in it.
+		return []error{fmt.Errorf("%s: want http(s)://host[:port], without a user name", name)}
+	}
+	if u.Host == "" || !oneOf(u.Scheme, "http", "https") || strings.Trim(u.Path, "/") != "" && u.RawQuery != "" {
 		return []error{fmt.Errorf("%s: want http(s)://host[:port], not %q", name, s)}
 	}
 	return nil
