@@ -17,7 +17,7 @@ import (
 
 // TopicOptions is what depends on the cluster and not on the topic.
 type TopicOptions struct {
-	Partitions  int32 // of the topics that are not compacted; 0: as the spec says
+	Partitions  int32 // of the topics that have several; 0: as the spec says
 	Replication int16 // 0: the cluster's default
 	// NoCompaction makes compacted topics plain ones that are kept for ever:
 	// the same table, a longer log. For the embedded broker, whose compaction
@@ -61,7 +61,9 @@ func EnsureTopics(ctx context.Context, cl *kgo.Client, specs []schemas.TopicSpec
 
 func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, o TopicOptions) error {
 	partitions := spec.Partitions
-	if o.Partitions > 0 && !spec.Compact {
+	// A spec of one partition means one: of a table for its one order of all
+	// changes, of the dead letters since nothing reads them side by side.
+	if o.Partitions > 0 && spec.Partitions > 1 {
 		partitions = o.Partitions
 	}
 	if partitions <= 0 {

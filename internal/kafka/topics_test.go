@@ -19,6 +19,7 @@ func TestTopicsAreCreatedAsSpecifiedAndMayBeAppliedAgain(t *testing.T) {
 	specs := []schemas.TopicSpec{
 		{Name: "table", Compact: true, Partitions: 1},
 		{Name: "log", Retention: 30 * 24 * time.Hour, Partitions: 12},
+		{Name: "dead", Retention: 90 * 24 * time.Hour, Partitions: 1},
 	}
 	for _, tt := range []struct {
 		name       string
@@ -26,11 +27,11 @@ func TestTopicsAreCreatedAsSpecifiedAndMayBeAppliedAgain(t *testing.T) {
 		partitions map[string]int
 		configs    map[string]map[string]string
 	}{
-		{"cluster", kafka.TopicOptions{}, map[string]int{"table": 1, "log": 12}, map[string]map[string]string{
+		{"cluster", kafka.TopicOptions{}, map[string]int{"table": 1, "log": 12, "dead": 1}, map[string]map[string]string{
 			"table": {"cleanup.policy": "compact", "min.compaction.lag.ms": "3600000", "delete.retention.ms": "604800000"},
 			"log":   {"cleanup.policy": "delete", "retention.ms": "2592000000"},
 		}},
-		{"embedded", kafka.TopicOptions{NoCompaction: true, MaxBytes: 1 << 20, Partitions: 3}, map[string]int{"table": 1, "log": 3}, map[string]map[string]string{
+		{"embedded", kafka.TopicOptions{NoCompaction: true, MaxBytes: 1 << 20, Partitions: 3}, map[string]int{"table": 1, "log": 3, "dead": 1}, map[string]map[string]string{
 			"table": {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
 			"log":   {"cleanup.policy": "delete", "retention.ms": "2592000000", "retention.bytes": "1048576"},
 		}},
@@ -42,7 +43,7 @@ func TestTopicsAreCreatedAsSpecifiedAndMayBeAppliedAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			details, err := kadm.NewClient(cl).ListTopics(t.Context(), "table", "log")
+			details, err := kadm.NewClient(cl).ListTopics(t.Context(), "table", "log", "dead")
 			if err != nil {
 				t.Fatal(err)
 			}
