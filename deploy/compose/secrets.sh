@@ -2,9 +2,9 @@
 # Draws every password of compose.yaml into deploy/secrets/, once. Passwords
 # that are there stay as they are.
 #
-# The folder is for its owner only. The two files that containers mount are
-# readable in themselves, because users in containers have other numbers than
-# here; the folder keeps other users of this machine out.
+# The folder is for its owner only. The files that containers mount are readable
+# in themselves, because users in containers have other numbers than here; the
+# folder keeps other users of this machine out.
 set -euo pipefail
 umask 077
 dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/secrets
@@ -16,20 +16,23 @@ new=$(mktemp -d "$dir.XXXXXX")
 trap 'rm -rf "$new"' EXIT
 draw() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 
-for stage in ingest processor sink connect haloctl; do
+for principal in ingest processor sink connect haloctl; do
 	password=$(draw)
-	echo "KAFKA_SASL_PASSWORD=$password" >"$new/$stage.env"
-	echo "$stage $password" >>"$new/kafka-users"
+	echo "$password" >"$new/kafka-$principal"
+	echo "$principal $password" >>"$new/kafka-users"
 done
 for user in migrate sink connect analyst; do
 	password=$(draw)
-	[ "$user" = analyst ] || echo "CLICKHOUSE_DSN=http://$user:$password@clickhouse:8123/worksights" >>"$new/$user.env"
-	[ "$user" != analyst ] || echo "CLICKHOUSE_ANALYST_PASSWORD=$password" >"$new/analyst.env"
+	# Programs get a DSN, people a password.
+	case $user in
+	analyst) echo "$password" >"$new/clickhouse-$user" ;;
+	*) echo "http://$user:$password@clickhouse:8123/worksights" >"$new/clickhouse-$user" ;;
+	esac
 	echo "SET param_${user}_password = '$password';" >>"$new/clickhouse-passwords.sql"
 done
 echo "CLICKHOUSE_PASSWORD=$(draw)" >"$new/clickhouse.env"
 echo "GF_SECURITY_ADMIN_PASSWORD=$(draw)" >"$new/grafana.env"
-chmod 0644 "$new/kafka-users" "$new/clickhouse-passwords.sql"
+chmod 0644 "$new"/kafka-* "$new/clickhouse-passwords.sql" "$new"/clickhouse-{migrate,sink,connect}
 mv "$new" "$dir"
 trap - EXIT
 echo "passwords drawn into $dir"

@@ -103,11 +103,12 @@ func TestEveryPrincipalHasAUserInCompose(t *testing.T) {
 	}
 	uses := map[string]bool{}
 	for name, s := range p.Services {
-		env := environment(s)
+		env := environment(p, s)
 		if user := env["KAFKA_SASL_USER"]; user != "" {
 			uses[user] = true
-			if env["KAFKA_SASL_PASSWORD"] == "" || env["KAFKA_SASL_PASSWORD"] != password[user] {
-				t.Errorf("%s does not have the password of user %s", name, user)
+			mounted, err := os.ReadFile(env["KAFKA_SASL_PASSWORD_FILE"])
+			if err != nil || strings.TrimSpace(string(mounted)) != password[user] {
+				t.Errorf("%s does not have the password of user %s: %v", name, user, err)
 			}
 		}
 	}

@@ -212,7 +212,7 @@ func TestTheReadmeMakesEverySecret(t *testing.T) {
 	all := commands(t)
 	made := func(secret, key string) bool {
 		return slices.ContainsFunc(all, func(line string) bool {
-			return strings.Contains(line, " create secret generic "+secret+" ") && regexp.MustCompile(`--from-(literal|file)=`+regexp.QuoteMeta(key)).MatchString(line)
+			return strings.Contains(line, " create secret generic "+secret+" ") && regexp.MustCompile(`--from-(literal|file)='?`+regexp.QuoteMeta(key)).MatchString(line)
 		})
 	}
 	for name, p := range pods(t) {

@@ -60,11 +60,25 @@ func project(t *testing.T) *types.Project {
 // job says whether a service is one that ends.
 func job(s types.ServiceConfig) bool { return s.Restart == "no" }
 
-func environment(s types.ServiceConfig) map[string]string {
+// environment is what a service's program finds. A path at which Docker mounts
+// a secret is the path of the file that it mounts there.
+func environment(p *types.Project, s types.ServiceConfig) map[string]string {
+	mounted := map[string]string{}
+	for _, secret := range s.Secrets {
+		at := secret.Target
+		if at == "" {
+			at = secret.Source
+		}
+		mounted["/run/secrets/"+filepath.Base(at)] = p.Secrets[secret.Source].File
+	}
 	env := map[string]string{}
 	for name, value := range s.Environment {
-		if value != nil {
-			env[name] = *value
+		if value == nil {
+			continue
+		}
+		env[name] = *value
+		if file := mounted[*value]; file != "" {
+			env[name] = file
 		}
 	}
 	return env
@@ -72,7 +86,8 @@ func environment(s types.ServiceConfig) map[string]string {
 
 func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
 	checked := 0
-	for name, s := range project(t).Services {
+	p := project(t)
+	for name, s := range p.Services {
 		if !strings.HasPrefix(s.Image, "halo-connector") || s.Entrypoint != nil {
 			continue
 		}
@@ -80,7 +95,14 @@ func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
 		if s.Build.Target == "tools" {
 			command = append([]string{"haloctl"}, command...)
 		}
-		t.Run(name, func(t *testing.T) { accepts(t, command, environment(s)) })
+		env := environment(p, s)
+		t.Run(name, func(t *testing.T) { accepts(t, command, env) })
+		// Whoever may inspect a container reads its variables.
+		for _, secret := range []string{"KAFKA_SASL_PASSWORD", "CLICKHOUSE_DSN", "HALOCTL_TOKEN"} {
+			if env[secret] != "" {
+				t.Errorf("%s: %s is a variable; want a file", name, secret)
+			}
+		}
 		checked++
 	}
 	if checked < 7 {
@@ -175,23 +197,40 @@ func TestUpWaitEndsWell(t *testing.T) {
 					t.Errorf("%s waits for the health of %s, which has no check", name, dep)
 				}
 			case types.ServiceConditionStarted:
-				if name != "ready" {
-					t.Errorf("%s does not wait until %s is of use", name, dep)
-				}
+				t.Errorf("%s does not wait until %s is of use", name, dep)
 			}
 		}
-	}
-	ready, err := os.ReadFile(deploy + "/compose/ready.sh")
-	if err != nil {
-		t.Fatal(err)
 	}
 	for name, s := range p.Services {
 		if job(s) && len(s.Profiles) == 0 && !awaited[name] {
 			t.Errorf("nobody waits for the end of %s", name)
 		}
-		asked := regexp.MustCompile(`[ ]` + name + environment(s)["ADMIN_ADDR"] + `[ ;]`)
-		if !job(s) && s.HealthCheck == nil && !asked.Match(ready) {
+		if !job(s) && s.HealthCheck == nil {
 			t.Errorf("nobody looks after the health of %s", name)
+		}
+	}
+}
+
+// TestEachStageAsksItselfForItsHealth runs the health checks: nobody is there to
+// answer, and they say so. One that is misspelt, or takes another environment
+// than its program, says something else.
+func TestEachStageAsksItselfForItsHealth(t *testing.T) {
+	p := project(t)
+	for name := range stages(t) {
+		s := p.Services[name]
+		if s.HealthCheck == nil || len(s.HealthCheck.Test) < 2 || s.HealthCheck.Test[0] != "CMD" || s.HealthCheck.Test[1] != s.Command[0] {
+			t.Errorf("%s: its health check is not its own program's: %v", name, s.HealthCheck)
+			continue
+		}
+		check := exec.Command(filepath.Join(bin, s.HealthCheck.Test[1]), s.HealthCheck.Test[2:]...)
+		for name, value := range environment(p, s) {
+			if name != "ADMIN_ADDR" {
+				check.Env = append(check.Env, name+"="+value)
+			}
+		}
+		check.Env = append(check.Env, "ADMIN_ADDR=:1") // nobody's
+		if out, _ := check.CombinedOutput(); check.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "not reached") {
+			t.Errorf("%v: %v\n%s", s.HealthCheck.Test, check.ProcessState, out)
 		}
 	}
 }

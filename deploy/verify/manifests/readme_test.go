@@ -152,7 +152,15 @@ func TestWhatTheReadmeNamesIsThere(t *testing.T) {
 	for _, command := range [][]string{{"ingest"}, {"processor"}, {"sink"}, {"connect"}, {"haloctl"}, {"haloctl", "topics", "apply"}, {"haloctl", "migrate"}} {
 		known = append(known, variables(t, command...)...)
 	}
-	for _, m := range regexp.MustCompile(`\b((?:KAFKA|TOPIC|OUTPUT|BATCH|HALOCTL|PUBLIC|HEALTH|RETENTION|CLICKHOUSE)_[A-Z_]+)\b`).FindAllString(readme, -1) {
+	// And those that Compose puts in from deploy/.env.
+	compose, err := os.ReadFile(deploy + "/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`\$\{([A-Z_]+):-`).FindAllStringSubmatch(string(compose), -1) {
+		known = append(known, m[1])
+	}
+	for _, m := range regexp.MustCompile(`\b((?:INGEST|CONNECT|GRAFANA|PROMETHEUS|KAFKA|TOPIC|OUTPUT|BATCH|HALOCTL|PUBLIC|HEALTH|RETENTION|CLICKHOUSE)_[A-Z_]+)\b`).FindAllString(readme, -1) {
 		if m = strings.TrimSuffix(m, "_"); !slices.Contains(known, m) && !slices.Contains([]string{"KAFKA_BOOTSTRAP", "KAFKA_COMMAND_CONFIG"}, m) {
 			t.Errorf("no program reads %s", m)
 		}
