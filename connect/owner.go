@@ -86,7 +86,7 @@ func (c *Connect) Run(ctx context.Context) error {
 	o.wg.Wait()
 	// Leaving the group hands the vault over at once instead of after the
 	// session's end.
-	member.CloseAllowingRebalance()
+	kafka.Leave(member)
 	return nil
 }
 

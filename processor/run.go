@@ -93,7 +93,7 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 func (p *Processor) Run(ctx context.Context) error {
 	// Whatever the way out: partitions must not wait for our session to time
 	// out before another member gets them.
-	defer p.consumer.CloseAllowingRebalance()
+	defer kafka.Leave(p.consumer)
 
 	// The batch in hand outlives ctx, but not for ever.
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))

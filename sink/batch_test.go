@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/sink"
 )
 
@@ -60,7 +61,7 @@ func TestALoneRowWaitsForCompanyNoLongerThanToldTo(t *testing.T) {
 func TestShutdownAppendsAndCommitsWhatIsInHand(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		p := w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
-			time.Sleep(5 * time.Second)
+			time.Sleep(4 * time.Second)
 			keep(rows)
 			return nil
 		})
@@ -74,7 +75,7 @@ func TestShutdownAppendsAndCommitsWhatIsInHand(t *testing.T) {
 		if err := p.stop(); err != nil {
 			t.Errorf("Run = %v", err)
 		}
-		if d := time.Since(began); d > 5*time.Second {
+		if d := time.Since(began); d > 3*time.Second {
 			t.Errorf("shut down after %v, want as soon as the append is done", d)
 		}
 		w.settled()
@@ -116,4 +117,30 @@ func TestShutdownDoesNotWaitLongerThanToldTo(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAShutdownWhileKafkaHangsEndsBeforeItsProgramGivesItUp(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		p := w.start(func(_ context.Context, p *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			keep(rows)
+			p.hang() // so that the commit, and then the group, get no answer
+			return nil
+		})
+		time.Sleep(after)
+		w.produce(0, 100)
+		time.Sleep(sink.DefaultBatchWait + 100*time.Millisecond)
+		if n := w.uncommitted(); n != 100 {
+			t.Fatalf("%d of 100 records uncommitted: this proves nothing", n)
+		}
+		began := time.Now()
+		if err := p.stop(); err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if d := time.Since(began); d >= daemon.DefaultDrain {
+			t.Errorf("shut down after %v; the program gives up after %v and ends as failed", d, daemon.DefaultDrain)
+		}
+		w.start(kept)
+		time.Sleep(after)
+		w.settled()
+	})
 }

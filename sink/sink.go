@@ -31,9 +31,10 @@ const (
 	// the way from delivery to row, and makes two inserts a second, which a
 	// table merges without effort.
 	DefaultBatchWait = 500 * time.Millisecond
-	// DefaultDrain fits the 30 s that orchestrators give a process to end, with
-	// room for leaving the group.
-	DefaultDrain = 10 * time.Second
+	// DefaultDrain is three times what a full batch takes. A program gives each
+	// of its parts ten seconds to stop (daemon.DefaultDrain), and where Kafka
+	// hangs, giving up a commit and leaving the group take up to six more.
+	DefaultDrain = 3 * time.Second
 )
 
 // Config is what a sink needs to know. Zero values of the last five mean the
@@ -151,7 +152,7 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("sink: %w", err)
 	}
-	defer s.consumer.CloseAllowingRebalance()
+	defer kafka.Leave(s.consumer)
 	defer s.notReady("stopped")
 
 	work, end := outlive(ctx, s.cfg.Drain)

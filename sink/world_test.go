@@ -192,6 +192,7 @@ type process struct {
 	mu    sync.Mutex
 	dead  bool
 	conns []net.Conn
+	mute  bool // Kafka hangs
 }
 
 // step is what a store does with one Append; keep puts rows into the world's
@@ -264,8 +265,32 @@ func (p *process) dialer(dial func(context.Context, string, string) (net.Conn, e
 			return nil, errKilled
 		}
 		p.conns = append(p.conns, conn)
-		return conn, nil
+		return ear{conn, p}, nil
 	}
+}
+
+// ear is a connection to a broker that may come to hang: it takes what is sent
+// and never answers.
+type ear struct {
+	net.Conn
+	p *process
+}
+
+func (e ear) Write(b []byte) (int, error) {
+	e.p.mu.Lock()
+	mute := e.p.mute
+	e.p.mu.Unlock()
+	if mute {
+		return len(b), nil
+	}
+	return e.Conn.Write(b)
+}
+
+// hang lets Kafka hang for this process from now on.
+func (p *process) hang() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mute = true
 }
 
 // kill is kill -9 as the others see it: from now on no byte leaves the process

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,12 +75,14 @@ func NewProducer(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts .
 // on its own and lets no partition go between a poll that returned records and
 // AllowRebalance: call it once per poll, after the commit. Without committed
 // offsets it begins with the oldest record. The caller closes the client, with
-// CloseAllowingRebalance.
+// [Leave].
 func NewConsumer(cfg Config, group string, topics []string, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*kgo.Client, error) {
 	if group == "" || len(topics) == 0 {
 		return nil, errors.New("a consumer needs a group and at least one topic")
 	}
+	ctx, end := context.WithCancel(context.Background())
 	return newClient(cfg, group, log, reg, []kgo.Opt{
+		kgo.WithContext(context.WithValue(ctx, endKey{}, end)),
 		kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topics...),
 		// An automatic commit would cover records that are polled and not yet
@@ -109,6 +112,29 @@ func NewConsumer(cfg Config, group string, topics []string, log *slog.Logger, re
 		kgo.FetchMaxPartitionBytes(fetchMaxPartitionBytes),
 		kgo.FetchMaxWait(fetchMaxWait),
 	}, opts)
+}
+
+// leaveTimeout is how long a member that ends waits for the group to let it go:
+// some milliseconds, unless the broker is away or hangs.
+const leaveTimeout = time.Second
+
+// endKey finds, in a consumer's context, the function that ends it.
+type endKey struct{}
+
+// Leave closes a consumer: it gives its partitions to the other members and
+// leaves the group, where Kafka answers within a second. Where it does not, the
+// others wait for the session to time out, which they would anyway: whatever is
+// in flight is given up. Without that, a close asks a broker that hangs again
+// and again, for half a minute, and whoever stops the process has called it
+// stuck by then.
+func Leave(member *kgo.Client) {
+	if ctx, ok := member.OptValue(kgo.WithContext).(context.Context); ok {
+		if end, ok := ctx.Value(endKey{}).(context.CancelFunc); ok {
+			defer end()
+			defer time.AfterFunc(leaveTimeout, end).Stop()
+		}
+	}
+	member.CloseAllowingRebalance()
 }
 
 // fetchMaxWait is how long a broker holds a fetch that finds nothing; a new
