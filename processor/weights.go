@@ -29,14 +29,19 @@ var ErrWeights = errors.New("weights")
 // agent must not be shown as busier for what his customers did than for what he
 // did himself. Errors wrap [ErrWeights].
 func (w Weights) Validate() error {
+	return w.ValidateAs(func(k schemas.Kind) string { return string(k) })
+}
+
+// ValidateAs is Validate, where the weights go by other names than their kinds'.
+func (w Weights) ValidateAs(name func(schemas.Kind) string) error {
 	var errs []error
 	for _, kind := range schemas.Kinds() {
 		v := w.of(kind)
 		if !(v > 0 && v <= 1) { // so that NaN is refused too
-			errs = append(errs, fmt.Errorf("%w: %s is %v, want 0 < w <= 1", ErrWeights, kind, v))
+			errs = append(errs, fmt.Errorf("%w: %s is %v, want 0 < w <= 1", ErrWeights, name(kind), v))
 		}
 		if kind != schemas.UpdatedByUser && !(w.UpdatedByUser < v) {
-			errs = append(errs, fmt.Errorf("%w: %s is %v, want it below %s, which is %v", ErrWeights, schemas.UpdatedByUser, w.UpdatedByUser, kind, v))
+			errs = append(errs, fmt.Errorf("%w: %s is %v, want it below %s, which is %v", ErrWeights, name(schemas.UpdatedByUser), w.UpdatedByUser, name(kind), v))
 		}
 	}
 	return errors.Join(errs...)

@@ -63,8 +63,12 @@ func (c Kafka) Client(stage string) kafka.Config {
 func (c Kafka) Topics() schemas.Topics { return schemas.NewTopics(c.TopicPrefix) }
 
 func (c Kafka) check() (errs []error) {
-	if err := c.Client("").Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("KAFKA_*: %w", err))
+	for _, err := range each(c.Client("").Validate()) {
+		name := "KAFKA_SASL_MECHANISM, KAFKA_SASL_USER, KAFKA_SASL_PASSWORD"
+		if errors.Is(err, kafka.ErrBroker) || errors.Is(err, kafka.ErrNoBrokers) {
+			name = "KAFKA_BROKERS"
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", name, err))
 	}
 	return append(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix)...)
 }

@@ -51,6 +51,27 @@ func TestWhatDoesNotParseIsNamedByItsVariableAndNotQuoted(t *testing.T) {
 	}
 }
 
+func TestWhatDoesNotParseHidesNothingElseThatIsWrong(t *testing.T) {
+	_, err := Load[Ingest]([]string{
+		"KAFKA_TLS=maybe", "RATE_LIMIT=some", "MAX_BODY_BYTES=1", "KAFKA_BROKERS=nowhere", "KAFKA_SASL_MECHANISM=FOO", "LOG_LEVEL=loud",
+	})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, name := range []string{"KAFKA_TLS: ", "RATE_LIMIT: ", "MAX_BODY_BYTES: ", "KAFKA_BROKERS: ", "KAFKA_SASL_MECHANISM", "LOG_LEVEL: "} {
+		if n := strings.Count(err.Error(), name); n != 1 {
+			t.Errorf("%s is named %d times in: %v", name, n, err)
+		}
+	}
+}
+
+func TestAWeightAtFaultIsNamedByItsVariable(t *testing.T) {
+	_, err := Load[Processor]([]string{"WEIGHT_TICKET_LOGGED=1.5", "WEIGHT_UPDATED_BY_USER=1"})
+	if err == nil || !strings.Contains(err.Error(), "WEIGHT_TICKET_LOGGED is 1.5") || !strings.Contains(err.Error(), "WEIGHT_UPDATED_BY_USER is 1, want it below WEIGHT_STATUS_CHANGED") {
+		t.Errorf("error: %v", err)
+	}
+}
+
 func TestWeightsThatWouldTurnTheSignalAroundAreRefused(t *testing.T) {
 	for _, bad := range []string{"WEIGHT_UPDATED_BY_USER=1", "WEIGHT_TICKET_LOGGED=0.25", "WEIGHT_STATUS_CHANGED=0", "WEIGHT_UPDATED_BY_AGENT=1.5", "WEIGHT_UPDATED_BY_USER=-1", "WEIGHT_UPDATED_BY_USER=NaN"} {
 		if _, err := Load[Processor]([]string{bad}); err == nil {

@@ -20,37 +20,40 @@ func Load[T Checked](environ []string) (T, error) {
 	vars := env.ToMap(environ)
 	unread := secretFiles(vars, Describe[T]())
 	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: vars})
+	unparsed := explained[T](err, vars)
+	if len(unparsed) > 0 {
+		// Once more without them: their defaults stand in, so that what is wrong
+		// with the others is said too.
+		cfg, err = env.ParseAsWithOptions[T](env.Options{Environment: vars})
+	}
 	if err != nil {
-		return cfg, joined(unread, []error{explained[T](err)})
+		return cfg, joined(unread, unparsed, []error{err})
 	}
-	if err := cfg.Validate(); err != nil {
-		return cfg, joined(unread, []error{err})
-	}
-	return cfg, joined(unread)
+	return cfg, joined(unread, unparsed, each(cfg.Validate()))
 }
 
 // explained replaces the parser's errors, which name Go's fields and quote the
-// value, by ones that name the variable and what it wants.
-func explained[T any](err error) error {
+// value, by ones that name the variable and what it wants. It removes those
+// variables from environ.
+func explained[T any](err error, environ map[string]string) (errs []error) {
 	agg, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
-		return err
+		return nil
 	}
-	var errs []error
 	vars := Describe[T]()
 	for _, e := range agg.Errors {
 		p, ok := errors.AsType[env.ParseError](e)
 		if !ok {
-			errs = append(errs, e)
 			continue
 		}
 		for _, v := range vars {
 			if v.field == p.Name {
 				errs = append(errs, fmt.Errorf("%s: not a %s (%s)", v.Name, typeWord(v.typ), v.Description))
+				delete(environ, v.Name)
 			}
 		}
 	}
-	return joined(errs)
+	return errs
 }
 
 func typeWord(t reflect.Type) string {

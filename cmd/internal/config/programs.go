@@ -61,8 +61,8 @@ func (c Weights) Processor() processor.Weights {
 }
 
 func (c Weights) check() []error {
-	if err := c.Processor().Validate(); err != nil {
-		return []error{fmt.Errorf("WEIGHT_*: %w", err)}
+	if err := c.Processor().ValidateAs(func(k schemas.Kind) string { return "WEIGHT_" + strings.ToUpper(string(k)) }); err != nil {
+		return []error{err}
 	}
 	return nil
 }
@@ -200,6 +200,17 @@ func checkURL(name, s string) []error {
 		return []error{fmt.Errorf("%s: want http(s)://host[:port], not %q", name, s)}
 	}
 	return nil
+}
+
+// each takes joined errors apart.
+func each(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 func joined(lists ...[]error) error {
