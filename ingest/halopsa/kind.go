@@ -18,7 +18,8 @@ func foldName(name []byte, buf *[maxText]byte) []byte {
 	n := 0
 	for i := range name {
 		if blank(i) {
-			if i+2 < len(name) && name[i+1] == '-' && blank(i+2) {
+			// An empty scope has lost its last blank: ids and names are trimmed.
+			if i+1 < len(name) && name[i+1] == '-' && (i+2 == len(name) || blank(i+2)) {
 				break
 			}
 			continue

@@ -131,6 +131,7 @@ func TestKindsAreToldByName(t *testing.T) {
 		"new case logged - Team - Second Line": schemas.TicketLogged,
 		"$#request Status Changed  - All":      schemas.StatusChanged,
 		"ticket status changed":                schemas.StatusChanged,
+		"ticket status changed -":              schemas.StatusChanged,
 		"TICKET_STATUS_CHANGED_-_ALL":          schemas.StatusChanged,
 		"Request Status  Changed":              schemas.StatusChanged,
 		"Ticket Updated By Agent":              schemas.UpdatedByAgent,
