@@ -26,13 +26,13 @@ const engineTimeout = 60 * time.Second
 
 func topicsCommand(s *streams) *cobra.Command {
 	topics := &cobra.Command{Use: "topics", Short: "The topics in Kafka", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}
-	topics.AddCommand(&cobra.Command{
+	apply := &cobra.Command{
 		Use: "apply", Short: "Create the topics that are missing and bring the others' settings up to date", Args: exactly(0),
 		Long: withEnvironment[config.Topics]("Create the topics that are missing and bring the others' settings up to date.\nMay be repeated at any time; the number of partitions of a topic that exists is never changed."),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load[config.Topics](s.environ)
+			cfg, err := environment[config.Topics](s)
 			if err != nil {
-				return fmt.Errorf("%w: %w", errUsage, err)
+				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), engineTimeout)
 			defer cancel()
@@ -48,7 +48,9 @@ func topicsCommand(s *streams) *cobra.Command {
 			}
 			return s.showTopics(specs)
 		},
-	})
+	}
+	s.environmentFlags(apply)
+	topics.AddCommand(apply)
 	return topics
 }
 
@@ -74,13 +76,13 @@ func (s *streams) showTopics(specs []schemas.TopicSpec) error {
 }
 
 func migrateCommand(s *streams) *cobra.Command {
-	return &cobra.Command{
+	migrate := &cobra.Command{
 		Use: "migrate", Short: "Create the database, its tables and views, and set how long rows are kept", GroupID: groupEngines, Args: exactly(0),
 		Long: withEnvironment[config.Migrate]("Create the database, its tables and views, and set how long rows are kept. May be\nrepeated at any time."),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load[config.Migrate](s.environ)
+			cfg, err := environment[config.Migrate](s)
 			if err != nil {
-				return fmt.Errorf("%w: %w", errUsage, err)
+				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), engineTimeout)
 			defer cancel()
@@ -92,6 +94,8 @@ func migrateCommand(s *streams) *cobra.Command {
 			})
 		},
 	}
+	s.environmentFlags(migrate)
+	return migrate
 }
 
 func keysCommand(s *streams) *cobra.Command {

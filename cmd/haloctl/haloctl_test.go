@@ -239,6 +239,35 @@ func TestTheExitStatusSaysWhoMustAct(t *testing.T) {
 	}
 }
 
+func TestTheToolTakesTheFlagsThatEveryProgramTakes(t *testing.T) {
+	d := newDesk(t)
+	d.environ = append(d.environ, "CLICKHOUSE_DSN=http://u:hunter2@127.0.0.1:1/worksights", "KAFKA_BROKERS=127.0.0.1:1", "HALOCTL_TOKEN=hunter2")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--version"}, "haloctl "},
+		{[]string{"--print-config"}, "HALOCTL_TOKEN=[redacted]"},
+		{[]string{"topics", "apply", "--print-config"}, "TOPIC_PREFIX=halo."},
+		{[]string{"migrate", "--print-config"}, "RETENTION_MONTHS=25"},
+		{[]string{"--check"}, ""},
+		{[]string{"topics", "apply", "--check"}, ""}, // nothing is dialled: nobody is there
+		{[]string{"migrate", "--check"}, ""},
+	} {
+		if out := d.want(exitOK, c.args...); !strings.Contains(out, c.want) || c.want == "" && out != "" || strings.Contains(out, "hunter2") {
+			t.Errorf("%v: want %q in %q", c.args, c.want, out)
+		}
+	}
+	d.environ = append(d.environ, "TOPIC_PARTITIONS=0", "RETENTION_MONTHS=0", "HALOCTL_URL=nowhere")
+	for name, args := range map[string][]string{
+		"HALOCTL_URL": {"--check"}, "TOPIC_PARTITIONS": {"topics", "apply", "--check"}, "RETENTION_MONTHS": {"migrate", "--check"},
+	} {
+		if out := d.want(exitUsage, args...); !strings.Contains(out, name) {
+			t.Errorf("%v does not name %s: %q", args, name, out)
+		}
+	}
+}
+
 func TestTheSecretComesFromAPromptAFileOrStandardInputAndIsNeverShown(t *testing.T) {
 	d := newDesk(t)
 	connect := []string{"-t", "acme", "connect", "--url", d.halo, "--client-id", "app"}

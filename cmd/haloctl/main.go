@@ -17,7 +17,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/cmd/internal/program"
 )
 
 // The exit statuses.
@@ -40,7 +42,7 @@ func run(ctx context.Context, s *streams, args []string) int {
 	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if err == nil || errors.Is(err, errEnough) {
 		return exitOK
 	}
 	fmt.Fprintln(s.err, "haloctl:", err)
@@ -66,9 +68,18 @@ func newRoot(s *streams) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Long:          rootHelp(),
+		Version:       program.Version(),
 		Args:          cobra.ArbitraryArgs,
-		RunE:          noSuchCommand,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && (s.check || s.printConfig) {
+				_, err := environment[config.Client](s)
+				return err
+			}
+			return noSuchCommand(cmd, args)
+		},
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	s.environmentFlags(root)
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetIn(s.in)

@@ -25,6 +25,9 @@ const (
 
 var errUsage = errors.New("usage")
 
+// errEnough ends a command of which only the environment was to be seen.
+var errEnough = errors.New("the environment is usable")
+
 // streams is what a command reads and writes, and the flags that all share.
 type streams struct {
 	in      io.Reader
@@ -33,8 +36,10 @@ type streams struct {
 	environ []string
 	prompt  func(label string) (schemas.Secret, error)
 
-	json   bool
-	tenant string
+	json        bool
+	tenant      string
+	check       bool
+	printConfig bool
 }
 
 func newStreams() *streams {
@@ -83,9 +88,34 @@ func (s *streams) secret(label, file string) (schemas.Secret, error) {
 	return schemas.Secret(line), nil
 }
 
+// environmentFlags gives a command that reads the environment the two flags
+// that the other programs have.
+func (s *streams) environmentFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&s.check, "check", false, "check the environment and exit")
+	cmd.Flags().BoolVar(&s.printConfig, "print-config", false, "print the configuration in force, secrets redacted, and exit")
+}
+
+// environment reads and checks what a command is configured by. Where the flags
+// ask for no more, it returns errEnough.
+func environment[T config.Checked](s *streams) (T, error) {
+	cfg, err := config.Load[T](s.environ)
+	if s.printConfig {
+		if err := config.Print(s.out, cfg); err != nil {
+			return cfg, err
+		}
+	}
+	if err != nil {
+		return cfg, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	if s.check || s.printConfig {
+		return cfg, errEnough
+	}
+	return cfg, nil
+}
+
 // client speaks to the control API as the environment says.
 func (s *streams) client() (*control.Client, error) {
-	cfg, err := config.Load[config.Client](s.environ)
+	cfg, err := environment[config.Client](s)
 	if err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 		return Usage
 	}
 	if *version {
-		fmt.Fprintln(stdout, p.Name, buildVersion())
+		fmt.Fprintln(stdout, p.Name, Version())
 		return OK
 	}
 	cfg, err := config.Load[T](environ)
@@ -116,7 +116,8 @@ func (p Program[T]) usage(flags *flag.FlagSet) {
 	_ = config.Usage[T](w) // what cannot be printed cannot be complained about either
 }
 
-func buildVersion() string {
+// Version is the build's version, revision and Go.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
