@@ -209,6 +209,10 @@ func TestTheExitStatusSaysWhoMustAct(t *testing.T) {
 	}{
 		{"a word that is no command", []string{"frobnicate"}, "", exitUsage, `no command "frobnicate"`},
 		{"a word that is no command below another", []string{"topics", "destroy"}, "", exitUsage, `no command "destroy"`},
+		{"a shell that is none", []string{"completion", "nosuch"}, "", exitUsage, `no command "nosuch"`},
+		{"a word after a shell", []string{"completion", "bash", "x"}, "", exitUsage, "completion bash"},
+		{"help about a word that is no command", []string{"help", "nosuch"}, "", exitUsage, `no command "nosuch"`},
+		{"help about a word that is no command below another", []string{"help", "keys", "nosuch"}, "", exitUsage, `no command`},
 		{"a flag that is none", []string{"status", "--frob"}, "", exitUsage, "--frob"},
 		{"no tenant", []string{"agents"}, "", exitUsage, "which tenant?"},
 		{"no id", []string{"-t", "acme", "agents"}, "HALOCTL_TENANT=Not An Id", exitOK, ""},

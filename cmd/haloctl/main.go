@@ -91,7 +91,33 @@ func newRoot(s *streams) *cobra.Command {
 	root.AddCommand(agentCommands(s)...)
 	root.AddCommand(timelineCommand(s), doctorCommand(s))
 	root.AddCommand(topicsCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s))
+	strict(root)
 	return root
+}
+
+// strict makes a wrong word after cobra's own commands an error, see
+// noSuchCommand.
+func strict(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, noSuchCommand
+			for _, shell := range cmd.Commands() {
+				shell.Args = exactly(0)
+			}
+		case "help":
+			help := cmd.Run
+			cmd.Run, cmd.RunE = nil, func(cmd *cobra.Command, args []string) error {
+				if of, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return noSuchCommand(of, rest)
+				}
+				help(cmd, args)
+				return nil
+			}
+		}
+	}
 }
 
 // noSuchCommand is the RunE of a command that only has others below it, and
