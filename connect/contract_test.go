@@ -177,6 +177,8 @@ func TestARequestThatSaysWhatCannotBeIsRefused(t *testing.T) {
 			{"GET", "/timeline?limit=0", ``, "invalid_limit"},
 			{"GET", "/timeline?limit=1001", ``, "invalid_limit"},
 			{"GET", "/timeline?limit=ten", ``, "invalid_limit"},
+			{"GET", "/timeline?from=%zz", ``, "invalid_query"},
+			{"GET", "/timeline?limit=1;user=u", ``, "invalid_query"},
 			{"GET", "/timeline?from=yesterday", ``, "invalid_from"},
 			{"GET", "/timeline?to=2026-13-01", ``, "invalid_to"},
 			{"GET", "/timeline?to=9999-01-01", ``, "invalid_to"},

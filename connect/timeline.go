@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,7 +51,10 @@ func (c *Connect) getTimeline(r *request) (int, any, error) {
 }
 
 func readQuery(r *request) (Query, error) {
-	in := r.URL.Query()
+	in, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // a filter that was left out would show what was not asked for
+		return Query{}, refuse(http.StatusBadRequest, "invalid_query", "The query cannot be read.")
+	}
 	q := Query{Tenant: r.tenant, User: schemas.UserID(in.Get("user")), Limit: usualLimit}
 	bad := func(code, message string) (Query, error) {
 		return Query{}, refuse(http.StatusBadRequest, code, message)
