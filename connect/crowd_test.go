@@ -4,8 +4,10 @@ package connect_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,8 @@ func TestOneTenantsAllowanceIsSharedByAllThatIsDoneForIt(t *testing.T) {
 	w := realWorld(t, halotest.Config{}, halotest.Config{})
 	w.sims[0].AddAgent(halotest.Agent{ID: 2})
 	in := w.active(asInProduction)
+	began := time.Now()
+	spent := requests(t, 150, w.sims[0])
 	var all sync.WaitGroup
 	done := make(chan struct{})
 	all.Go(func() {
@@ -33,17 +37,7 @@ func TestOneTenantsAllowanceIsSharedByAllThatIsDoneForIt(t *testing.T) {
 			}
 		}
 	})
-	asked := func() int { return w.sims[0].Counters().Total() }
-	for began := time.Now(); asked() < 150 && time.Since(began) < 30*time.Second; {
-		time.Sleep(20 * time.Millisecond)
-	}
-	if asked() < 150 {
-		t.Fatalf("%d requests: this proves nothing", asked())
-	}
-	time.Sleep(2 * time.Second)
-	if n := asked(); n > 160 {
-		t.Errorf("%d requests at once", n)
-	}
+	spent()
 	// Another tenant does not wait for it.
 	w.sims[1].AddAgent(halotest.Agent{ID: 2})
 	if c := in.connect("other", 1); c.State != "active" {
@@ -52,6 +46,32 @@ func TestOneTenantsAllowanceIsSharedByAllThatIsDoneForIt(t *testing.T) {
 	close(done)
 	in.stop()
 	all.Wait()
+	if n, most := w.sims[0].Counters().Total(), 151+int(time.Since(began)/(2*time.Second)); n > most {
+		t.Errorf("%d requests, at most %d are allowed", n, most)
+	}
+}
+
+// requests returns a function that waits until the Halos have seen n requests
+// more from now on, all together.
+func requests(t *testing.T, n int64, sims ...*halotest.Sim) (wait func()) {
+	var seen atomic.Int64
+	enough := make(chan struct{})
+	for _, sim := range sims {
+		sim.Inject("", -1, func(http.ResponseWriter, *http.Request) bool {
+			if seen.Add(1) == n {
+				close(enough)
+			}
+			return false
+		})
+	}
+	return func() {
+		t.Helper()
+		select {
+		case <-enough:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%d requests of %d: this proves nothing", seen.Load(), n)
+		}
+	}
 }
 
 func TestTwoHundredTenantsConnectAtOnceAndNothingIsMixed(t *testing.T) {
@@ -86,7 +106,7 @@ func TestTwoHundredTenantsConnectAtOnceAndNothingIsMixed(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("%d tenants connected in %v", tenants, time.Since(began))
-	time.Sleep(2500 * time.Millisecond) // health checks of some, meanwhile
+	requests(t, 100, w.sims...)() // health checks of some, meanwhile
 
 	seen := make(map[schemas.VerifierHash]string)
 	busiest := 0

@@ -90,7 +90,7 @@ const checksAtOnce = 16
 // page that keeps asking for the diagnosis, would use up all of it, and a
 // disconnect could not even remove its webhook.
 const (
-	leftByChecks    = 75
+	leftByChecks    = 50
 	leftByDiagnoses = 40
 )
 
