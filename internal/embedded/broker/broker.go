@@ -174,6 +174,7 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Broker, error) {
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
 	b.watchGroups()
+	b.neverCompact()
 	wctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.close = sync.OnceValue(b.shutdown)
