@@ -36,6 +36,12 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	if err == nil {
 		host, ok = plainHost(u)
 	}
+	// A name of one word is known inside our own network only. What is pasted
+	// without a dot is more often a key in the wrong field, which would then
+	// stand in messages and logs as the host that cannot be reached.
+	if ok && len(allow) == 0 && !strings.ContainsAny(u.Hostname(), ".:") {
+		ok = false
+	}
 	if !ok {
 		// url.Parse repeats the text in its error, and the text may be a secret
 		// pasted into the wrong field: it is not passed on.
@@ -56,6 +62,9 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: host}, nil
 }
 
+// maxHost is the longest name that DNS knows, in bytes.
+const maxHost = 253
+
 // plainHost is the host in lower case, with its port; ok is false where it is
 // neither a name nor an address. An address with a zone is none: zones name
 // our own network cards.
@@ -69,7 +78,7 @@ func plainHost(u *url.URL) (host string, ok bool) {
 	} else {
 		// One dot at the end is the root of names; more are a slip, and cut one by
 		// one they would make another host of each reading.
-		ok = host != "" && !strings.HasSuffix(host, ".") && !strings.ContainsFunc(host, func(r rune) bool {
+		ok = host != "" && len(host) <= maxHost && !strings.HasSuffix(host, ".") && !strings.ContainsFunc(host, func(r rune) bool {
 			return !unicode.In(r, unicode.Letter, unicode.Mark, unicode.Digit) && !strings.ContainsRune("-._", r)
 		})
 	}
