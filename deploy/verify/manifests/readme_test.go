@@ -1,6 +1,9 @@
 package manifests
 
 import (
+	"encoding/json"
+	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -164,5 +167,28 @@ func TestWhatTheReadmeNamesIsThere(t *testing.T) {
 		if m = strings.TrimSuffix(m, "_"); !slices.Contains(known, m) && !slices.Contains([]string{"KAFKA_BOOTSTRAP", "KAFKA_COMMAND_CONFIG"}, m) {
 			t.Errorf("no program reads %s", m)
 		}
+	}
+}
+
+// TestTheRunbookKnowsTheMembersOfAnEvent: one that it does not know would show
+// every record as a breach, in the middle of the night.
+func TestTheRunbookKnowsTheMembersOfAnEvent(t *testing.T) {
+	book, err := os.ReadFile(deploy + "/runbook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?s)keys\[\]\] -\s+(\[.*?\])`).FindSubmatch(book)
+	b, err := os.ReadFile(root + "/schemas/event.schema.json")
+	if err != nil || list == nil {
+		t.Fatalf("%v; the runbook lists the members of an event: %v", err, list != nil)
+	}
+	var known []string
+	var schema struct{ Properties map[string]any }
+	if err := errors.Join(json.Unmarshal(list[1], &known), json.Unmarshal(b, &schema)); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(known)
+	if want := slices.Sorted(maps.Keys(schema.Properties)); !slices.Equal(known, want) {
+		t.Errorf("the runbook knows %v, an event has %v", known, want)
 	}
 }
