@@ -36,12 +36,6 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	if err == nil {
 		host, ok = plainHost(u)
 	}
-	// A name of one word is known inside our own network only. What is pasted
-	// without a dot is more often a key in the wrong field, which would then
-	// stand in messages and logs as the host that cannot be reached.
-	if ok && len(allow) == 0 && !strings.ContainsAny(u.Hostname(), ".:") {
-		ok = false
-	}
 	if !ok {
 		// url.Parse repeats the text in its error, and the text may be a secret
 		// pasted into the wrong field: it is not passed on.

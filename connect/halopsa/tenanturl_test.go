@@ -40,9 +40,6 @@ func TestTenantURLThatCannotBeUsedIsRefusedInPlainWords(t *testing.T) {
 		"http://127.0.0.1:8090":           "The tenant URL begins with http://. Only https:// is accepted.",
 		"ftp://acme.halopsa.com":          "The tenant URL must begin with https://.",
 		"file:///etc/passwd":              "The tenant URL is not an address.",
-		"acme:8443":                       "The tenant URL is not an address.",
-		"https://acme":                    "The tenant URL is not an address.",
-		"6f1c2d3e-a-secret-of-a-key":      "The tenant URL is not an address.",
 		strings.Repeat("a.", 130) + "com": "The tenant URL is not an address.",
 		"https://me:pw@acme.halopsa.com":  "The tenant URL holds a user name or password.",
 	} {
@@ -60,7 +57,6 @@ func TestPlainHTTPIsForAllowedNetsOnly(t *testing.T) {
 		"http://[::ffff:10.1.2.3]":     true,
 		"http://10.2.2.3":              false,
 		"http://8.8.8.8":               false,
-		"https://halo":                 true, // a name of that network
 		"http://halo.customer.example": true, // its address is judged when it is dialled
 	} {
 		if _, err := halopsa.ParseTenantURL(pasted, allow); (err == nil) != ok {
