@@ -88,6 +88,7 @@ type Connect struct {
 	ListenAddr      string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8081" desc:"where the control API is served"`
 	AdminAddr       string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9104" desc:"/metrics, /healthz and /readyz"`
 	PublicIngestURL string `env:"PUBLIC_INGEST_URL" envDefault:"http://127.0.0.1:8080" desc:"the ingest edge as Halo reaches it"`
+	PeerURL         string `env:"PEER_URL" desc:"this instance's control API as another connect reaches it, such as http://10.0.0.7:8081: a standby passes requests on to the one that acts, and is ready; empty: it answers 503 and is not"`
 	KeysetFile      string `env:"KEYSET_FILE" desc:"Tink keyset that seals the vault, mode 0600; made by haloctl keys new"`
 	APITokensFile   string `env:"API_TOKENS_FILE" desc:"tokens of the control API, hashed; made by haloctl tokens new"`
 	Halo
@@ -104,6 +105,9 @@ func (c Connect) Validate() error {
 	}
 	if c.APITokensFile == "" {
 		errs = append(errs, errors.New("API_TOKENS_FILE: not set; make one with: haloctl tokens new --name NAME FILE"))
+	}
+	if c.PeerURL != "" {
+		errs = append(errs, checkURL("PEER_URL", c.PeerURL)...)
 	}
 	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), checkURL("PUBLIC_INGEST_URL", c.PublicIngestURL),
 		errs, c.Halo.check(), c.ClickHouse.check(), c.Kafka.check(), c.Log.check())

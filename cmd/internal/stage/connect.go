@@ -9,13 +9,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/cmd/internal/standby"
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
 )
 
 // apiDrain is how long requests under way may take once connect is to stop. A
@@ -38,9 +42,15 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 	if err != nil {
 		return nil, err
 	}
+	var announce []kgo.Opt
+	if cfg.PeerURL != "" {
+		announce = append(announce, standby.Announce(cfg.PeerURL))
+	}
 	c, err := connect.New(connect.Config{
 		Kafka:          cfg.Client("connect"),
+		KafkaOptions:   announce,
 		Topics:         cfg.Topics(),
+		Group:          connectGroup,
 		IngestURL:      cfg.PublicIngestURL,
 		AllowNets:      cfg.HaloAllowNets,
 		HealthInterval: cfg.HealthInterval,
@@ -58,14 +68,46 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		return nil, err
 	}
 	log.Info("the control API is served", "addr", ln.Addr().String())
-	return []daemon.Component{
+	components := []daemon.Component{
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()
 		}},
 		{Name: "connect", Run: c.Run, Ready: c.Ready},
-		{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, c.Handler(), log) }},
-	}, nil
+	}
+	handler := c.Handler()
+	if cfg.PeerURL != "" {
+		door, client, err := peers(cfg, c, log)
+		if err != nil {
+			return nil, err
+		}
+		handler = door
+		components[1].Ready = door.Ready
+		components = append(components, daemon.Component{Name: "peers", Run: func(ctx context.Context) error {
+			defer client.Close()
+			return door.Run(ctx)
+		}})
+	}
+	return append(components, daemon.Component{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }}), nil
+}
+
+// connectGroup is whose members take turns in being active.
+const connectGroup = "connect"
+
+// peers makes the way to the instance that acts while this one does not, and
+// the client that asks the group who that is.
+func peers(cfg config.Connect, c *connect.Connect, log *slog.Logger) (*standby.Door, *kgo.Client, error) {
+	// With a registry of its own: it would count as the second producer of the
+	// same name, and what it does nobody needs to see.
+	client, err := kafka.NewProducer(cfg.Client("connect"), log, prometheus.NewRegistry())
+	if err != nil {
+		return nil, nil, err
+	}
+	admin := kadm.NewClient(client)
+	find := func(ctx context.Context) (string, error) {
+		return standby.Owner(ctx, admin, connectGroup, cfg.Topics().Vault)
+	}
+	return standby.New(c, cfg.PeerURL, find, log), client, nil
 }
 
 // serve serves the API on ln until ctx is done and then lets requests under way
