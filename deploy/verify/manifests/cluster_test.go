@@ -54,7 +54,7 @@ func TestBudgetsAndScalersAreOfStagesThatThereAre(t *testing.T) {
 			t.Errorf("budget %s is of nothing", name)
 		}
 	}
-	if len(c.scalers) != 3 || len(c.budgets) != 3 {
+	if len(c.scalers) != 3 || len(c.budgets) != 4 {
 		t.Errorf("%d scalers, %d budgets", len(c.scalers), len(c.budgets))
 	}
 }
@@ -112,6 +112,8 @@ func TestOnlyConnectReachesTheWorld(t *testing.T) {
 					where = to.IPBlock.CIDR
 				case to.NamespaceSelector != nil:
 					where = to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
+				case to.PodSelector != nil:
+					where = to.PodSelector.MatchLabels["app.kubernetes.io/name"]
 				}
 				for _, pod := range pods {
 					reach[pod] = append(reach[pod], where)
@@ -130,7 +132,7 @@ func TestOnlyConnectReachesTheWorld(t *testing.T) {
 		"ingest":    {"kafka", "kube-system"},
 		"processor": {"kafka", "kube-system"},
 		"sink":      {"clickhouse", "kafka", "kube-system"},
-		"connect":   {"0.0.0.0/0", "2000::/3", "clickhouse", "kafka", "kube-system"},
+		"connect":   {"0.0.0.0/0", "2000::/3", "clickhouse", "connect", "kafka", "kube-system"},
 		"topics":    {"kafka", "kube-system"},
 		"migrate":   {"clickhouse", "kube-system"},
 	}
@@ -217,7 +219,7 @@ func TestTheReadmeMakesEverySecret(t *testing.T) {
 	}
 	for name, p := range pods(t) {
 		for _, e := range p.Containers[0].Env {
-			if e.ValueFrom != nil && !made(e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key) {
+			if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil && !made(e.ValueFrom.SecretKeyRef.Name, e.ValueFrom.SecretKeyRef.Key) {
 				t.Errorf("%s: the README does not make %s in Secret %s", name, e.ValueFrom.SecretKeyRef.Key, e.ValueFrom.SecretKeyRef.Name)
 			}
 		}

@@ -148,7 +148,7 @@ func stages(t *testing.T) map[string]int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[name] = len(regexp.MustCompile(`(?m)^\t+(\{Name: |closing\()`).FindAll(b, -1))
+		all[name] = len(regexp.MustCompile(`(?m)^\t+(\{Name: |closing\()|daemon\.Component\{Name: `).FindAll(b, -1))
 		if all[name] < 2 {
 			t.Fatalf("%s: %d components found: this proves nothing", name, all[name])
 		}

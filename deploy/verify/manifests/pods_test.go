@@ -3,6 +3,7 @@ package manifests
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +51,13 @@ func TestEveryProgramTakesTheEnvironmentThatKubernetesGivesIt(t *testing.T) {
 					shared = append(shared, k)
 				}
 			}
+			var own []string // of the pod, put into the variables below it
 			for _, e := range c.Env {
-				env[e.Name] = e.Value
+				if e.ValueFrom != nil && e.ValueFrom.FieldRef != nil {
+					own = append(own, "$("+e.Name+")", "10.0.0.7")
+					continue
+				}
+				env[e.Name] = strings.NewReplacer(own...).Replace(e.Value)
 				if e.ValueFrom != nil {
 					env[e.Name] = map[string]string{
 						"KAFKA_SASL_PASSWORD": "secret",
