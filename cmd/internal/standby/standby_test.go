@@ -51,6 +51,7 @@ type pair struct {
 	door   [2]*Door
 	server [2]*httptest.Server
 	where  func() (string, error)
+	came   atomic.Int32 // requests at either door
 }
 
 func newPair(t *testing.T) *pair {
@@ -58,7 +59,10 @@ func newPair(t *testing.T) *pair {
 	p := &pair{}
 	for i, name := range []string{"one", "two"} {
 		p.own[i] = &instance{name: name}
-		p.server[i] = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.door[i].ServeHTTP(w, r) }))
+		p.server[i] = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p.came.Add(1)
+			p.door[i].ServeHTTP(w, r)
+		}))
 		self := "http://" + p.server[i].Listener.Addr().String()
 		p.door[i] = New(p.own[i], self, func(context.Context) (string, error) { return p.where() }, slog.New(slog.DiscardHandler))
 		p.server[i].Start()
@@ -118,6 +122,9 @@ func TestWhoeverIsAskedTheOneThatActsAnswers(t *testing.T) {
 	p.own[0].acts.Store(false)
 	p.own[1].acts.Store(true)
 	p.where = func() (string, error) { return p.server[1].URL, nil }
+	if status, said := p.ask(t, 1); status != http.StatusOK || said != "two heard users" {
+		t.Errorf("before anybody has looked: %d %q", status, said)
+	}
 	p.look(t)
 	for i := range p.door {
 		if status, said := p.ask(t, i); status != http.StatusOK || said != "two heard users" {
@@ -133,8 +140,9 @@ func TestARequestIsPassedOnOnceAtMost(t *testing.T) {
 	p.where = func() (string, error) { return p.server[1].URL, nil }
 	p.door[0].look(t.Context()) // each takes the other for the one that acts
 	for i := range p.door {
-		if status, _ := p.ask(t, i); status != http.StatusServiceUnavailable {
-			t.Errorf("instance %d: %d", i, status)
+		p.came.Store(0)
+		if status, _ := p.ask(t, i); status != http.StatusServiceUnavailable || p.came.Load() != 2 {
+			t.Errorf("instance %d: %d, after %d doors; want 2", i, status, p.came.Load())
 		}
 	}
 }
