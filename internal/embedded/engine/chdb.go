@@ -87,6 +87,10 @@ func loadC(path string) (lib *clib, err error) {
 type session struct {
 	lib  *clib
 	conn *uintptr // the library's own handle; it lives on the C heap
+	// What the last request left: the settings beside the pool's own, and the
+	// current database, "" before the first.
+	set      []setting
+	database string
 }
 
 var errConnect = errors.New("the engine refused the connection")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,9 +14,9 @@ import (
 // time, so the pool's size is the number of statements in flight; one more
 // session is kept aside for KILL QUERY, which must not wait for those it kills.
 //
-// A session that comes back has every setting as it left: the pool resets what
-// a request set, and closes a session that a request may have changed in
-// another way.
+// A request finds every setting as the pool gives it, or as the request itself
+// says: a session remembers what it was set to last, and is closed when a request
+// may have changed it in another way.
 type pool struct {
 	lib  *clib
 	args []string
@@ -57,7 +58,7 @@ func (p *pool) connect() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.exec(setStatement(p.base)); err != nil {
+	if err := s.exec(p.setStatement(nil, p.base, "")); err != nil {
 		p.lib.closeConn(s.conn)
 		return nil, err
 	}
@@ -75,7 +76,6 @@ type lease struct {
 	*session
 	pool   *pool
 	tag    string
-	set    []setting
 	spoilt bool // may not go back
 	stop   func()
 }
@@ -96,16 +96,13 @@ func (p *pool) acquire(ctx context.Context, tag, database string, set []setting)
 			return nil, err
 		}
 	}
-	l := &lease{session: s, pool: p, tag: tag, set: set, stop: func() {}}
-	comment := tag
-	for _, kv := range set {
-		if kv.name == "log_comment" {
-			comment = tag + " " + kv.value
-		}
-	}
-	err := s.exec(setStatement(append(set[:len(set):len(set)], setting{"log_comment", comment})))
+	l := &lease{session: s, pool: p, tag: tag, stop: func() {}}
+	err := s.exec(p.setStatement(s.set, set, tag))
 	if err == nil {
-		err = s.exec("USE " + quoteName(database))
+		s.set = set
+		err = s.use(database)
+	} else {
+		l.spoilt = true // some of them may be in force
 	}
 	if err != nil {
 		l.release()
@@ -115,15 +112,24 @@ func (p *pool) acquire(ctx context.Context, tag, database string, set []setting)
 	return l, nil
 }
 
-// release resets the session and gives it back. The order matters: first the
-// watch must be over, or a late KILL meets the next request's statement.
+// use makes database the current one. A statement costs some tenths of a
+// millisecond whatever it does, and nearly all requests are about one database.
+// It may have been dropped and made again meanwhile: it is current by its name.
+func (s *session) use(database string) error {
+	if s.database == database {
+		return nil
+	}
+	err := s.exec("USE " + quoteName(database))
+	if err == nil {
+		s.database = database
+	}
+	return err
+}
+
+// release gives the session back. First the watch must be over, or a late KILL
+// meets the next request's statement.
 func (l *lease) release() {
 	l.stop()
-	if !l.spoilt && len(l.set) > 0 {
-		if err := l.exec(l.pool.resetStatement(l.set)); err != nil {
-			l.spoilt = true
-		}
-	}
 	if l.spoilt {
 		l.pool.discard(l.session)
 		l.pool.idle <- nil
@@ -189,35 +195,35 @@ func (p *pool) close(ctx context.Context) bool {
 	return true
 }
 
-func setStatement(set []setting) string {
+// setStatement turns the settings that a request left into those that the next
+// one wants, which nearly always are the same: a client sends its own with every
+// request. DEFAULT means the value compiled into the engine, so what the pool
+// itself sets is set again by value. The tag is new each time.
+func (p *pool) setStatement(have, want []setting, tag string) string {
 	var b strings.Builder
-	for i, kv := range set {
-		sep := ", "
-		if i == 0 {
-			sep = "SET "
+	b.WriteString("SET ")
+	for _, old := range have {
+		if old.name == "log_comment" || slices.ContainsFunc(want, func(kv setting) bool { return kv.name == old.name }) {
+			continue // is set below
 		}
-		fmt.Fprintf(&b, "%s%s = %s", sep, kv.name, quote(kv.value))
-	}
-	return b.String()
-}
-
-// resetStatement undoes setStatement. DEFAULT means the value compiled into the
-// engine, so what the pool itself sets is set again by value.
-func (p *pool) resetStatement(set []setting) string {
-	var b strings.Builder
-	for i, kv := range set {
-		sep, value := ", ", "DEFAULT"
-		if i == 0 {
-			sep = "SET "
-		}
+		value := "DEFAULT"
 		for _, own := range p.base {
-			if own.name == kv.name {
+			if own.name == old.name {
 				value = quote(own.value)
 			}
 		}
-		fmt.Fprintf(&b, "%s%s = %s", sep, kv.name, value)
+		fmt.Fprintf(&b, "%s = %s, ", old.name, value)
 	}
-	return b.String()
+	for _, kv := range want {
+		if kv.name == "log_comment" {
+			tag += " " + kv.value
+			continue
+		}
+		if !slices.Contains(have, kv) {
+			fmt.Fprintf(&b, "%s = %s, ", kv.name, quote(kv.value))
+		}
+	}
+	return b.String() + "log_comment = " + quote(tag)
 }
 
 var literal = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
