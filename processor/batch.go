@@ -35,9 +35,10 @@ type batch struct {
 	dead       int
 	skips      map[schemas.Reason]int
 	arrivals   []time.Time
-	breaches   map[metric.Promise]int // found since the last batch was settled, in any try
+	breaches   []breach // found since the last batch was settled
 
-	arrived                     time.Time // of the event that is being judged
+	judging                     *kgo.Record // the event that is being judged
+	arrived                     time.Time   // its arrival
 	judged                      judgements
 	whole                       []byte // scratch
 	key                         []byte // scratch
@@ -48,7 +49,6 @@ func newBatch(topics schemas.Topics, mappings Mappings, weights Weights) *batch 
 	return &batch{
 		topics: topics, mappings: mappings, weights: weights,
 		skips:           make(map[schemas.Reason]int),
-		breaches:        make(map[metric.Promise]int),
 		activityHeaders: kafka.Record("", "", schemas.ActivitySchema, nil).Headers,
 		skipHeader:      kafka.Record("", "", schemas.SkipSchema, nil).Headers,
 	}
@@ -64,6 +64,7 @@ func (b *batch) judge(events []*kgo.Record) {
 	b.records, b.values, b.arrivals = b.records[:0], b.values[:0], b.arrivals[:0]
 	b.activities, b.dead = 0, 0
 	clear(b.skips)
+	b.forgetBreaches()
 	for _, r := range events {
 		if kafka.Schema(r) != schemas.EventSchema {
 			b.bury(r, deadSchema)
@@ -72,7 +73,7 @@ func (b *batch) judge(events []*kgo.Record) {
 		event, err := schemas.ParseEvent(r.Value)
 		if err != nil {
 			b.bury(r, deadMalformed)
-			b.breaches[metric.ContentFree]++ // nobody can say what is in it
+			b.breaks(metric.ContentFree, r) // nobody can say what is in it
 			continue
 		}
 		b.watch(r, event)
@@ -84,7 +85,7 @@ func (b *batch) lookup(tenant schemas.Tenant, agent schemas.AgentID) (schemas.Ma
 	b.key = schemas.AppendMappingKey(b.key[:0], tenant, agent)
 	mapping, known := b.mappings.GetBytes(b.key)
 	if b.judged.contradicted(b.key, mapping, known, b.arrived) {
-		b.breaches[metric.AsOfArrival]++
+		b.breaks(metric.AsOfArrival, b.judging, "tenant", tenant)
 	}
 	return mapping, known
 }

@@ -101,8 +101,9 @@ func (m *metrics) done(events []*kgo.Record) {
 	m.waiting.Hold(m.topic, time.Time{})
 }
 
-// settled counts a batch whose outcomes are acknowledged.
-func (m *metrics) settled(b *batch, now time.Time) {
+// settled counts a batch whose outcomes are acknowledged, and lets the witness
+// say what promises it broke.
+func (m *metrics) settled(b *batch, now time.Time, witness *metric.Witness) {
 	m.activity.Add(float64(b.activities))
 	m.dead.Add(float64(b.dead))
 	m.deadStage.Add(float64(b.dead))
@@ -112,10 +113,12 @@ func (m *metrics) settled(b *batch, now time.Time) {
 	}
 	m.balance.Out.Add(float64(b.activities))
 	m.balance.Dead.Add(float64(b.dead))
-	for promise, n := range b.breaches {
-		m.breaches[promise].Add(float64(n))
+	for _, f := range b.breaches {
+		m.breaches[f.promise].Inc()
+		witness.Saw(f.promise, f.at, f.more...)
 	}
 	clear(b.breaches)
+	b.breaches = b.breaches[:0]
 	for _, arrived := range b.arrivals {
 		m.freshness.Observe(now.Sub(arrived).Seconds())
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -54,6 +55,7 @@ type Processor struct {
 	now      func() time.Time
 	log      *slog.Logger
 	metrics  *metrics
+	witness  *metric.Witness
 	batch    *batch
 	gaps     kafka.Gaps
 	refused  int    // commits that failed since the last that did not
@@ -83,6 +85,7 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 		now:      cfg.Now,
 		log:      log,
 		metrics:  newMetrics(reg, mappings, cfg.Input),
+		witness:  metric.NewWitness(log),
 		batch:    newBatch(cfg.Output, mappings, cfg.Weights),
 	}, nil
 }
@@ -151,7 +154,7 @@ func (p *Processor) settle(ctx context.Context, events []*kgo.Record) bool {
 	}) {
 		return false
 	}
-	p.metrics.settled(p.batch, p.now())
+	p.metrics.settled(p.batch, p.now(), p.witness)
 	p.commit(ctx) // 5
 	p.metrics.done(events)
 	return true

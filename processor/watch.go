@@ -2,27 +2,46 @@ package processor
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
+
+// breach is a promise that the record at a place breaks.
+type breach struct {
+	promise metric.Promise
+	at      metric.Place
+	more    []any // for the log: tenant ids, nothing else of the record
+}
+
+func (b *batch) breaks(p metric.Promise, r *kgo.Record, more ...any) {
+	b.breaches = append(b.breaches, breach{p, metric.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}, more})
+}
+
+// forgetBreaches drops what the next try will find again. A mapping that
+// reaches back is found once.
+func (b *batch) forgetBreaches() {
+	b.breaches = slices.DeleteFunc(b.breaches, func(f breach) bool { return f.promise != metric.AsOfArrival })
+}
 
 // watch looks, before an event is joined, whether an event breaks a promise. Nothing is refused for it:
 // the event was answered 200 and goes its way; a person is called.
 func (b *batch) watch(r *kgo.Record, event schemas.Event) {
 	if string(r.Key) != string(event.Tenant) {
-		b.breaches[metric.Apart]++
+		b.breaks(metric.Apart, r, "tenant", event.Tenant, "key", kafka.KeyTenant(r))
 	}
 	// The record must be what the edge writes of this event, byte by byte.
 	// What it holds beyond that was read by nobody and could be anything.
 	b.whole = event.AppendJSON(b.whole[:0])
 	if !bytes.Equal(b.whole, r.Value) {
-		b.breaches[metric.ContentFree]++
+		b.breaks(metric.ContentFree, r, "tenant", event.Tenant)
 	}
-	b.arrived = event.ReceivedAt
+	b.judging, b.arrived = r, event.ReceivedAt
 }
 
 // judgements remember, of each agent, the last event that was judged and who

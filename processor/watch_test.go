@@ -2,6 +2,8 @@ package processor
 
 import (
 	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +15,16 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
+// breaks is how often the batch breaks the promise.
+func breaks(b *batch, p metric.Promise) (n int) {
+	for _, f := range b.breaches {
+		if f.promise == p {
+			n++
+		}
+	}
+	return n
+}
+
 func TestAnEventThatHoldsMoreThanIdsAndTimesIsABreach(t *testing.T) {
 	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
 	b.judge([]*kgo.Record{arrived(event(1)), arrived(event(2))})
@@ -22,13 +34,13 @@ func TestAnEventThatHoldsMoreThanIdsAndTimesIsABreach(t *testing.T) {
 	extra := arrived(event(3))
 	extra.Value = bytes.Replace(extra.Value, []byte(`{`), []byte(`{"summary":"a sentence",`), 1)
 	b.judge([]*kgo.Record{extra})
-	if b.breaches[metric.ContentFree] != 1 || b.activities != 1 {
+	if breaks(b, metric.ContentFree) != 1 || b.activities != 1 {
 		t.Errorf("breaches %v and %d activities; want one breach, and the event on its way", b.breaches, b.activities)
 	}
 	kind := arrived(event(4))
 	kind.Value = bytes.Replace(kind.Value, []byte(`"ticket_logged"`), []byte(`"a sentence"`), 1)
 	b.judge([]*kgo.Record{kind})
-	if b.breaches[metric.ContentFree] != 2 {
+	if breaks(b, metric.ContentFree) != 1 {
 		t.Errorf("a sentence in the place of the kind: breaches %v", b.breaches)
 	}
 }
@@ -38,7 +50,7 @@ func TestAKeyOfAnotherTenantIsABreach(t *testing.T) {
 	r := arrived(event(1))
 	r.Key = []byte("globex")
 	b.judge([]*kgo.Record{r})
-	if b.breaches[metric.Apart] != 1 || string(b.records[0].Key) != "acme" {
+	if breaks(b, metric.Apart) != 1 || string(b.records[0].Key) != "acme" {
 		t.Errorf("breaches %v, key %s", b.breaches, b.records[0].Key)
 	}
 }
@@ -62,7 +74,7 @@ func TestAMappingThatReachesBackBehindAJudgementIsABreach(t *testing.T) {
 			mappings["acme/5"] = c.later
 			b.judge([]*kgo.Record{arrived(event(100))})
 			b.judge([]*kgo.Record{arrived(event(101))})
-			if got := b.breaches[metric.AsOfArrival]; got != c.want {
+			if got := breaks(b, metric.AsOfArrival); got != c.want {
 				t.Errorf("%d breaches, want %d", got, c.want)
 			}
 		})
@@ -73,7 +85,7 @@ func TestAMappingThatReachesBackBehindAJudgementIsABreach(t *testing.T) {
 		b.judge([]*kgo.Record{arrived(event(1))})
 		mappings["acme/5"] = acme()["acme/5"] // since noon, acknowledged after 12:00:01
 		b.judge([]*kgo.Record{arrived(event(100))})
-		if b.breaches[metric.AsOfArrival] != 1 {
+		if breaks(b, metric.AsOfArrival) != 1 {
 			t.Errorf("breaches %v", b.breaches)
 		}
 	})
@@ -82,15 +94,61 @@ func TestAMappingThatReachesBackBehindAJudgementIsABreach(t *testing.T) {
 func TestABreachIsCountedOnceAlthoughTheBatchIsTriedAgain(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := newMetrics(reg, acme(), "halo.events")
-	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
-	r := arrived(event(1))
-	r.Key = []byte("globex")
-	b.judge([]*kgo.Record{r})
-	m.settled(b, noon)
-	b.judge([]*kgo.Record{arrived(event(2))})
-	m.settled(b, noon)
-	if got := metrictest.Value(t, m.breaches[metric.Apart]); got != 1 {
-		t.Errorf("%v breaches after two batches, want 1", got)
+	mappings := fixed{}
+	b := newBatch(schemas.NewTopics("halo."), mappings, DefaultWeights())
+	b.judge([]*kgo.Record{arrived(event(1))})
+	m.settled(b, noon, silent())
+	mappings["acme/5"] = acme()["acme/5"] // reaches back
+	r, more, junk := arrived(event(2)), arrived(event(3)), arrived(event(4))
+	r.Key, more.Value, junk.Value = []byte("globex"), append(more.Value, ' '), []byte("{")
+	for range 3 {
+		b.judge([]*kgo.Record{r, more, junk})
+	}
+	m.settled(b, noon, silent())
+	b.judge([]*kgo.Record{arrived(event(5))})
+	m.settled(b, noon, silent())
+	for promise, want := range map[metric.Promise]float64{metric.Apart: 1, metric.ContentFree: 2, metric.AsOfArrival: 1} {
+		if got := metrictest.Value(t, m.breaches[promise]); got != want {
+			t.Errorf("%v breaches of %s after three tries, want %v", got, promise, want)
+		}
+	}
+}
+
+// silent is a witness that nobody listens to.
+func silent() *metric.Witness { return metric.NewWitness(slog.New(slog.DiscardHandler)) }
+
+func TestTheLogSaysWhereAPromiseIsBrokenAndNothingOfTheRecord(t *testing.T) {
+	const words = "geheime-worte"
+	mappings := fixed{}
+	b := newBatch(schemas.NewTopics("halo."), mappings, DefaultWeights())
+	m := newMetrics(prometheus.NewRegistry(), mappings, "halo.events")
+	b.judge([]*kgo.Record{arrived(event(1))})
+	m.settled(b, noon, silent())
+	mappings["acme/5"] = acme()["acme/5"] // reaches back
+	more, junk, foreign, stranger := arrived(event(2)), arrived(event(3)), arrived(event(4)), arrived(event(5))
+	more.Value = bytes.Replace(more.Value, []byte(`{`), []byte(`{"`+words+`":"`+words+`",`), 1)
+	junk.Value, junk.Key = []byte(`{"`+words), []byte(words+" of a junk record")
+	foreign.Key, stranger.Key = []byte("globex"), []byte(words+" of a customer")
+	records := []*kgo.Record{more, junk, foreign, stranger}
+	for i, r := range records {
+		r.Topic, r.Partition, r.Offset = "halo.events", 7, int64(100+i)
+	}
+	var out bytes.Buffer
+	b.judge(records)
+	m.settled(b, noon, metric.NewWitness(slog.New(slog.NewTextHandler(&out, nil))))
+	for _, want := range []string{
+		"promise=content_free topic=halo.events partition=7 offset=100 unsaid=0 tenant=acme\n",
+		"promise=content_free topic=halo.events partition=7 offset=101 unsaid=0\n",
+		"promise=apart topic=halo.events partition=7 offset=102 unsaid=0 tenant=acme key=globex\n",
+		"promise=apart topic=halo.events partition=7 offset=103 unsaid=0 tenant=acme key=\"(no tenant)\"\n",
+		"promise=as_of_arrival topic=halo.events partition=7 offset=100 unsaid=0 tenant=acme\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the log does not say %s", want)
+		}
+	}
+	if strings.Contains(out.String(), words) || t.Failed() {
+		t.Errorf("logged:\n%s", out.String())
 	}
 }
 
@@ -108,13 +166,13 @@ func TestTheBooksShowAnEventThatWasDropped(t *testing.T) {
 			metrictest.Value(t, m.balance.Skipped) - metrictest.Value(t, m.balance.Dead)
 	}
 	b.judge(batch)
-	m.settled(b, noon)
+	m.settled(b, noon, silent())
 	m.done(batch)
 	if missing() != 0 || metrictest.Value(t, m.balance.In) != 3 {
 		t.Fatalf("%v of %v missing", missing(), metrictest.Value(t, m.balance.In))
 	}
 	b.judge(batch[:2])
-	m.settled(b, noon)
+	m.settled(b, noon, silent())
 	m.done(batch)
 	if missing() != 1 {
 		t.Errorf("%v missing where one was dropped", missing())

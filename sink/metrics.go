@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
 )
 
@@ -107,12 +108,15 @@ func (m *metrics) done(b *batch) {
 	}
 }
 
-// watch counts the broken promises that rows show.
-func (m *metrics) watch(b *batch, seen *memory) {
+// watch counts the broken promises that rows show, and lets the witness say
+// where.
+func (m *metrics) watch(b *batch, seen *memory, witness *metric.Witness) {
 	for i := range b.rows {
-		o := &b.rows[i]
-		if string(b.sources[i].Key) != string(o.Tenant) {
+		o, r := &b.rows[i], b.sources[i]
+		at := metric.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+		if string(r.Key) != string(o.Tenant) {
 			m.breaches[metric.Apart].Inc()
+			witness.Saw(metric.Apart, at, "tenant", o.Tenant, "key", kafka.KeyTenant(r))
 		}
 		v := seen.judge(o)
 		if v == unseen {
@@ -121,6 +125,7 @@ func (m *metrics) watch(b *batch, seen *memory) {
 		m.repeats[v].Inc()
 		if v == changed || v == moved {
 			m.breaches[metric.Repeatable].Inc()
+			witness.Saw(metric.Repeatable, at, "tenant", o.Tenant, "verdict", v)
 		}
 	}
 }

@@ -5,6 +5,8 @@ package sink_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,7 +123,7 @@ func TestTheLagInSecondsGrowsWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-func TestBrokenPromisesAreCounted(t *testing.T) {
+func TestBrokenPromisesAreCountedAndTheLogSaysWhere(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		p := w.start(kept)
 		breaches := func(promise string) float64 {
@@ -142,13 +144,25 @@ func TestBrokenPromisesAreCounted(t *testing.T) {
 
 		changed, foreign := activity(1), activity(1000)
 		changed.User = "somebody-else"
-		w.write([]*kgo.Record{
+		wrong := []*kgo.Record{
 			kafka.Record(w.topics.Activities, string(changed.Tenant), schemas.ActivitySchema, changed.AppendJSON(nil)),
-			kafka.Record(w.topics.Activities, "nobody", schemas.ActivitySchema, foreign.AppendJSON(nil)),
-		}, nil)
+			kafka.Record(w.topics.Activities, "words of a customer", schemas.ActivitySchema, foreign.AppendJSON(nil)),
+		}
+		w.write(wrong, nil)
 		time.Sleep(after)
 		if breaches("repeatable") != 1 || breaches("apart") != 1 {
 			t.Errorf("%v breaches of repeatable, %v of apart, want one each", breaches("repeatable"), breaches("apart"))
+		}
+		for i, want := range []string{
+			"promise=repeatable topic=halo.activities partition=%d offset=%d unsaid=0 tenant=tenant-1 verdict=changed",
+			"promise=apart topic=halo.activities partition=%d offset=%d unsaid=0 tenant=tenant-14 key=\"(no tenant)\"",
+		} {
+			if want = fmt.Sprintf(want, wrong[i].Partition, wrong[i].Offset); !strings.Contains(p.log.String(), want) {
+				t.Errorf("the log does not say %s", want)
+			}
+		}
+		if strings.Contains(p.log.String(), "words of") || strings.Contains(p.log.String(), "somebody-else") || t.Failed() {
+			t.Errorf("logged:\n%s", p.log.String())
 		}
 	})
 }

@@ -68,7 +68,7 @@ func (s *Sink) settle(ctx context.Context, b *batch) error {
 	}
 	s.metrics.appended(b.rows, len(refused), time.Now())
 	s.follow(b, began)
-	s.metrics.watch(b, &s.seen)
+	s.metrics.watch(b, &s.seen, s.witness)
 
 	b.dead = append(b.dead, refused...)
 	if err := s.insist(ctx, b, "quarantine", func(ctx context.Context) error { return s.quarantine(ctx, b.dead) }); err != nil {

@@ -85,6 +85,7 @@ type Sink struct {
 	reg     prometheus.Registerer
 	opts    []kgo.Opt
 	metrics *metrics
+	witness *metric.Witness
 	gaps    kafka.Gaps
 	seen    memory
 
@@ -114,7 +115,10 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)}
+	s := &Sink{
+		cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log),
+		metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped),
+	}
 	s.notReady("not started")
 	return s, nil
 }

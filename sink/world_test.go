@@ -3,6 +3,7 @@
 package sink_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -181,10 +182,29 @@ func (w *world) uncommitted() (n int64) {
 	return n
 }
 
+// journal is what a sink logs.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
 // process is a sink that can be killed.
 type process struct {
 	*sink.Sink
 	Registry *prometheus.Registry
+	log      journal
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	err      error
@@ -230,7 +250,7 @@ func (w *world) start(do step, change ...func(*sink.Config)) *process {
 		c(&cfg)
 	}
 	var err error
-	p.Sink, err = sink.New(cfg, store, slog.New(slog.DiscardHandler), p.Registry, slices.Concat(w.Opts, []kgo.Opt{kgo.Dialer(p.dialer(w.dial))})...)
+	p.Sink, err = sink.New(cfg, store, slog.New(slog.NewTextHandler(&p.log, nil)), p.Registry, slices.Concat(w.Opts, []kgo.Opt{kgo.Dialer(p.dialer(w.dial))})...)
 	if err != nil {
 		w.t.Fatal(err)
 	}

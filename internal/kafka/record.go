@@ -67,3 +67,13 @@ func Dead(topics schemas.Topics, r *kgo.Record, reason string) *kgo.Record {
 }
 
 func cut(b []byte, room int) []byte { return b[:min(len(b), room):min(len(b), room)] }
+
+// KeyTenant is the tenant that the record's key is, for a log: a key that is
+// none may hold anything, and is not shown.
+func KeyTenant(r *kgo.Record) string {
+	t, err := schemas.ParseTenant(string(r.Key))
+	if err != nil {
+		return "(no tenant)"
+	}
+	return string(t)
+}
