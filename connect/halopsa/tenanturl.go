@@ -3,6 +3,7 @@ package halopsa
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -41,6 +42,9 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 		// pasted into the wrong field: it is not passed on.
 		return nil, invalid("The tenant URL is not an address.")
 	}
+	if !plausible(u.Hostname()) {
+		return nil, invalid("The tenant URL is not an address: no host has such a name. What was entered is not repeated here, in case it is a secret.")
+	}
 	if u.User != nil {
 		return nil, invalid("The tenant URL holds a user name or password.")
 	}
@@ -56,8 +60,41 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: host}, nil
 }
 
-// maxHost is the longest name that DNS knows, in bytes.
-const maxHost = 253
+const (
+	// maxHost and maxLabel are the longest name that DNS knows and the longest
+	// part of one between dots, in bytes.
+	maxHost, maxLabel = 253, 63
+
+	// maxWord is the longest name without a dot, in bytes: Windows, on which
+	// customers run a Halo of their own, gives a server no longer one. Halo's
+	// client ids and secrets have no dot and are longer.
+	maxWord = 15
+
+	// maxTop is the longest top-level domain, in bytes. The last part of a token
+	// with dots in it is longer.
+	maxTop = 24
+)
+
+// plausible says whether a name or address may be somebody's host. A key that
+// was pasted into the wrong field would otherwise stand in messages and logs as
+// the host that cannot be reached; a slip in a host's name still stands there,
+// where it is seen.
+func plausible(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	if len(labels) == 1 {
+		return len(labels[0]) <= maxWord
+	}
+	if slices.ContainsFunc(labels, func(l string) bool { return l == "" || len(l) > maxLabel }) {
+		return false
+	}
+	top := strings.ToLower(labels[len(labels)-1])
+	return len(top) <= maxTop && (strings.HasPrefix(top, "xn--") || !strings.ContainsFunc(top, func(r rune) bool {
+		return !unicode.In(r, unicode.Letter, unicode.Mark)
+	}))
+}
 
 // plainHost is the host in lower case, with its port; ok is false where it is
 // neither a name nor an address. An address with a zone is none: zones name

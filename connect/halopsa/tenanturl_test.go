@@ -50,6 +50,32 @@ func TestTenantURLThatCannotBeUsedIsRefusedInPlainWords(t *testing.T) {
 	}
 }
 
+// A key pasted into the wrong field must not come back in a message or a log;
+// a slip in an address must, or nobody sees it.
+func TestWhatCannotBeAHostIsRefusedAndNotRepeated(t *testing.T) {
+	const id, key = "c7e1a9d2-3f40-4b1e-9a55-0d6f7c2b8e11", "8f3b2c1d-6a5e-4c11-8d55-0123456789ab"
+	token := "eyJhbGciOiJIUzI1NiJ9." + strings.Repeat("eyJzdWIi", 12) + "." + strings.Repeat("Qk3x_-", 7)
+	for _, pasted := range []string{
+		id, id + "-" + key, "https://" + id, id + ":8443", "//" + key + "/", " " + key + "\n",
+		token, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIi." + strings.Repeat("QkxR", 11), "hct." + key, "acme.halopsa.c0m1", "acme..halopsa.com",
+		strings.Repeat("a", 64) + ".halopsa.com", "sixteen-letters0",
+	} {
+		_, err := halopsa.ParseTenantURL(pasted, nil)
+		if halopsa.CauseOf(err) != halopsa.TenantURLInvalid {
+			t.Errorf("%q: %v", pasted, err)
+			continue
+		}
+		if strings.Contains(strings.ToLower(err.Error()), strings.ToLower(strings.Trim(pasted, " /\n"))) {
+			t.Errorf("the error repeats it: %v", err)
+		}
+	}
+	for _, typo := range []string{"acme.halopsa.con", "acme.halospa.com", "desk.acme.local", "halo", "localhost", "HALO-SRV-2019-1", "bücher.example", "xn--bcher-kva.xn--p1ai", "10.1.2.3", "a.b.c.museum."} {
+		if _, err := halopsa.ParseTenantURL(typo, nil); err != nil {
+			t.Errorf("%q: %v", typo, err)
+		}
+	}
+}
+
 func TestPlainHTTPIsForAllowedNetsOnly(t *testing.T) {
 	allow := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 	for pasted, ok := range map[string]bool{
