@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -70,17 +71,36 @@ func (c *Connect) routes() http.Handler {
 		methods[rt.path] = append(methods[rt.path], rt.method)
 	}
 	// The mux itself would answer these in plain text.
-	for path, allowed := range methods {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+	for resource, allowed := range methods {
+		mux.HandleFunc(resource, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			fail(w, refuse(http.StatusMethodNotAllowed, "method_not_allowed", "This resource takes "+strings.Join(allowed, ", ")+" only."))
 		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		fail(w, refuse(http.StatusNotFound, "not_found", "There is no such resource; see /v1/openapi.json."))
+		fail(w, errNoResource)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The mux would send these to the path that they may have meant, with a
+		// page for people. No method but GET survives that, and no token does.
+		if p := r.URL.EscapedPath(); p != tidyPath(p) {
+			fail(w, errNoResource)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// tidyPath is the path without what means nothing in it: "//", "/./", "/../".
+func tidyPath(p string) string {
+	clean := path.Clean("/" + p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
+}
+
+var errNoResource = refuse(http.StatusNotFound, "not_found", "There is no such resource; see /v1/openapi.json.")
 
 // answer lets a call in, serves it, and writes what came of it.
 func (c *Connect) answer(rt route, w http.ResponseWriter, r *http.Request) {

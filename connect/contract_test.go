@@ -127,7 +127,10 @@ func TestATenantWithoutAConnectionIsToldSo(t *testing.T) {
 func TestWhatIsNotThereAndWhatIsNotAllowedIsSaidInJSON(t *testing.T) {
 	inWorld(t, func(w *world) {
 		in := w.active()
-		for _, path := range []string{"/", "/v1", "/v1/tenants/acme", "/v1/tenants/acme/agents/2", "/v2/tenants", "/v1/tenants/acme/connection/refresh/x"} {
+		for _, path := range []string{
+			"/", "/v1", "/v1/tenants/acme", "/v1/tenants/acme/agents/2", "/v2/tenants", "/v1/tenants/acme/connection/refresh/x",
+			"/v1/tenants/", "/v1//tenants", "//v1/tenants", "/v1/./tenants", "/v1/x/../tenants", "/v1/tenants//connection", "/v1/tenants/acme/../acme/agents",
+		} {
 			in.refused(http.StatusNotFound, "not_found", "GET", path, "")
 		}
 		allowed := make(map[string][]string)
