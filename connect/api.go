@@ -81,8 +81,8 @@ func (c *Connect) routes() http.Handler {
 		fail(w, errNoResource)
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The mux would send these to the path that they may have meant, with a
-		// page for people. No method but GET survives that, and no token does.
+		// The mux would send these to the path that may have been meant, with a
+		// page for people.
 		if p := r.URL.EscapedPath(); p != tidyPath(p) {
 			fail(w, errNoResource)
 			return

@@ -11,8 +11,9 @@ import (
 
 // halo is the real client behind an instance's link. It closes its connections
 // after each call: a bubble's clock stands still as long as anybody in it reads
-// a socket. For the same reason a test must not use up a tenant's allowance of
-// requests: a call that waits for it keeps a socket.
+// a socket. For the same reason a call that would wait for the tenant's
+// allowance of requests, with a socket open, is refused and told to spent: the
+// test would hang instead of failing.
 //
 // A call can also fail: fault is asked for its name, and what it returns is the
 // call's error, in place of the call or after it.
@@ -20,7 +21,12 @@ type halo struct {
 	*halopsa.Client
 	link  *link
 	fault func(ctx context.Context, name string) (when moment, failed error)
+	spent func()
 }
+
+// mostRequests is what one call takes at most in these tests: a token and a few
+// pages.
+const mostRequests = 8
 
 var _ connect.Halo = (*halo)(nil)
 
@@ -37,6 +43,10 @@ func (h *halo) call(ctx context.Context, name string, do func() error) error {
 	}
 	if when == before {
 		return failed
+	}
+	if h.Left() < mostRequests {
+		h.spent()
+		return rateLimited
 	}
 	err := do()
 	h.Close()

@@ -165,6 +165,7 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 		IngestURL: ingestURL, Sealer: sealer, Tokens: tokens, Outcomes: w.outcomes, Log: log, Registry: in.reg,
 	}
 	limits := new(halopsa.Limits)
+	spent := sync.OnceFunc(func() { w.Error("the tenant's allowance of requests is used up, and the next call would wait for it") })
 	cfg.Dial = func(t schemas.Tenant, cred connect.Credentials) (connect.Halo, error) {
 		client, err := halopsa.New(halopsa.Config{
 			TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
@@ -173,7 +174,7 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 		if err != nil {
 			return nil, err
 		}
-		h := &halo{Client: client, link: in.link}
+		h := &halo{Client: client, link: in.link, spent: spent}
 		if w.fault != nil {
 			h.fault = func(ctx context.Context, name string) (moment, error) { return w.fault(ctx, t, name) }
 		}
