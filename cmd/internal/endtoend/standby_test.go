@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -64,23 +65,148 @@ func TestAStandbyTakesOverFromAKilledConnectAndLosesNoMapping(t *testing.T) {
 		killed.start()
 	}
 	settled()
+	tn.credited(11, 13, 15)
+}
+
+// credited has each of the agents act once, and wants all of it on the timeline:
+// a mapping that was answered 200 and is not there was lost.
+func (tn *tenant) credited(agents ...schemas.AgentID) {
+	tn.t.Helper()
 	sent := make(map[string]schemas.AgentID)
-	for n := range 3 {
-		agent := schemas.AgentID(11 + 2*n)
+	for n, agent := range agents {
 		d := tn.statusChange(n, agent)
-		if status, answer := tn.post(t.Context(), d.body); status != http.StatusOK {
-			t.Fatalf("%d %s", status, answer)
+		if status, answer := tn.post(tn.t.Context(), d.body); status != http.StatusOK {
+			tn.t.Fatalf("%d %s", status, answer)
 		}
 		sent[d.id.String()] = agent
 	}
 	tn.settled(len(sent))
 	activities, _, err := tn.outcomes()
 	if err != nil {
-		t.Fatal(err)
+		tn.t.Fatal(err)
 	}
 	for id, agent := range sent {
 		if activities[id] != 1 {
-			t.Errorf("agent %d was mapped, and its event is not on the timeline: the mapping was lost", agent)
+			tn.t.Errorf("agent %d was mapped, and its event is not on the timeline: the mapping was lost", agent)
 		}
 	}
+}
+
+// twin is one of two connects that know of each other.
+type twin struct {
+	*process
+	on *stack // the same stack, asked through this one
+}
+
+func (s *stack) twin(p *process, port int) *twin {
+	on := *s
+	on.apiPort = port
+	return &twin{p, &on}
+}
+
+// acts says whether it answers what nobody passes on any further.
+func (w *twin) acts() (bool, error) {
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://"+w.on.addr(w.on.apiPort)+"/v1/tenants", http.NoBody)
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Authorization", "Bearer "+w.on.token)
+	req.Header.Set("Halo-Connector-Passed-On", "1")
+	resp, err := w.on.http.Do(req)
+	if err != nil {
+		return false, err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+		w.t.Errorf("%s: %s", w.name, resp.Status)
+	}
+	return resp.StatusCode == http.StatusOK, nil
+}
+
+func TestOfTwoConnectsThatKnowEachOtherEitherAnswersWhicheverIsKilled(t *testing.T) {
+	t.Parallel()
+	s := prepareStack(t)
+	peer := func(port int) string { return "PEER_URL=http://" + s.addr(port) }
+	s.env = append(s.env, peer(8081))
+	s.begin(1)
+	const rounds, agents = 3, 60
+	tn := s.connected("twins", 2*agents)
+	other := s.stageAs("connect", "connect-other", 9105, "LISTEN_ADDR="+s.addr(9106), peer(9106))
+	other.start()
+	active, standby := s.twin(s.connect, 8081), s.twin(other, 9106)
+
+	settled := func() {
+		t.Helper()
+		await(t, 30*time.Second, "both are ready, and one of them acts", func() error {
+			if err := errors.Join(active.unready(), standby.unready()); err != nil {
+				return err
+			}
+			first, err := active.acts()
+			if err != nil {
+				return err
+			}
+			second, err := standby.acts()
+			if err == nil && first == second {
+				err = fmt.Errorf("both act or neither does: %t", first)
+			}
+			if second && !first {
+				active, standby = standby, active
+			}
+			return err
+		})
+	}
+	// Whoever is asked, a mapping is answered 200, 503, or not at all by one that
+	// was killed: then the other is asked.
+	mapped, asked := 0, map[int]int{}
+	next := func(w *twin) {
+		t.Helper()
+		agent := schemas.AgentID(11 + 2*mapped) // nobody's so far
+		status, b, err := w.on.tryAPI(t.Context(), "PUT", tn.path(fmt.Sprintf("/agents/%d/user", agent)), map[string]string{"user_id": user(10)})
+		switch {
+		case err != nil:
+			status = 0
+		case status == http.StatusOK:
+			mapped++
+		case status != http.StatusServiceUnavailable:
+			t.Errorf("%d %s", status, b)
+		}
+		asked[status]++
+	}
+	for range rounds {
+		settled()
+		before := mapped
+		next(active)
+		next(standby)
+		if mapped != before+2 {
+			t.Errorf("both were ready, and of two requests %d were answered 200", mapped-before)
+		}
+		began := time.Now()
+		active.kill()
+		refused := 0
+		await(t, takeover, "the other takes over", func() error {
+			next(standby)
+			if mapped == before+2 {
+				refused++
+				return errors.New("no mapping is taken")
+			}
+			return nil
+		})
+		if refused == 0 {
+			t.Error("nothing was refused: the one that was killed did not act")
+		}
+		t.Logf("taken over %v after the kill, %d requests refused", time.Since(began).Round(time.Millisecond), refused)
+		active.start()
+		for range 8 { // while the other comes back
+			next(standby)
+		}
+		active, standby = standby, active
+	}
+	settled()
+	t.Logf("%d mappings; answers by status (0: none) %v", mapped, asked)
+	all := make([]schemas.AgentID, mapped)
+	for i := range all {
+		all[i] = schemas.AgentID(11 + 2*i)
+	}
+	s.apiPort = 8081
+	tn.credited(all...)
 }
