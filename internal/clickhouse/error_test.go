@@ -110,6 +110,37 @@ func TestErrorsAreSortedByWhoCanHelp(t *testing.T) {
 	}
 }
 
+// The first byte of a connection that is encrypted is a handshake's.
+func TestADSNOfHTTPSIsEncryptedWithoutAnotherWord(t *testing.T) {
+	for _, query := range []string{"", "?skip_verify=true", "?secure=true"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make(chan byte, 1)
+		go func() {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			b := make([]byte, 1)
+			_, _ = conn.Read(b)
+			first <- b[0]
+		}()
+		conn, err := clickhouse.Open("https://user:secret@" + ln.Addr().String() + "/worksights" + query)
+		if err != nil {
+			t.Fatalf("%q: %v", query, err)
+		}
+		_ = conn.Ping(t.Context()) // nobody answers
+		if b := <-first; b != 0x16 {
+			t.Errorf("%q: the first byte is %#x: not TLS", query, b)
+		}
+		ln.Close()
+		conn.Close()
+	}
+}
+
 func TestADSNThatCannotBeUsedIsRefusedAndNotQuoted(t *testing.T) {
 	for _, dsn := range []string{"", "::", "http://", "postgres://u:hunter2@h/d", "http://u:hunter2@h:8123/d?dial_timeout=soon", "http://u:hunter2@h:port/d"} {
 		_, err := clickhouse.Open(dsn)

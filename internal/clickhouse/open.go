@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -69,8 +70,20 @@ func Database(dsn string) (string, error) {
 	return opts.Auth.Database, nil
 }
 
+// encrypted adds to a DSN of https what the driver wants to hear beside it.
+func encrypted(dsn string) string {
+	u, err := url.Parse(dsn)
+	if err != nil || u.Scheme != "https" || u.Query().Has("secure") {
+		return dsn
+	}
+	q := u.Query()
+	q.Set("secure", "true")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 func options(dsn string) (*ch.Options, error) {
-	opts, err := ch.ParseDSN(dsn)
+	opts, err := ch.ParseDSN(encrypted(dsn))
 	if err != nil {
 		return nil, ErrDSN
 	}
