@@ -115,10 +115,8 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{
-		cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log),
-		metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped),
-	}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log)}
+	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
 	s.notReady("not started")
 	return s, nil
 }

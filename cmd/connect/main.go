@@ -18,6 +18,7 @@ func main() {
 		Daemon: func(c config.Connect) daemon.Config {
 			return daemon.Config{Program: "connect", AdminAddr: c.AdminAddr, LogLevel: c.LogLevel, LogFormat: c.LogFormat}
 		},
+		Check: stage.CheckConnect,
 		Build: stage.Connect,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +32,12 @@ import (
 // log, the library takes up to a second, and the child of a parent that was
 // killed may take some to leave the data directory.
 const startTimeout = 60 * time.Second
+
+// The names in DATA_DIR of what connect reads.
+const keysetFile, tokensFile = "keyset.json", "api-tokens"
+
+// portVariable moves all ports.
+const portVariable = "PORT_OFFSET"
 
 // ports are the fixed ports, shifted.
 type ports int
@@ -57,9 +65,35 @@ type house struct {
 	log   *slog.Logger
 }
 
+// check looks at what the start would stumble over: the library, and what an
+// earlier run left in DATA_DIR. What is not there yet is made by the start.
+func check(cfg config.Local) error {
+	var errs []error
+	if info, err := os.Stat(cfg.DataDir); err == nil && !info.IsDir() {
+		errs = append(errs, fmt.Errorf("DATA_DIR: %s is not a directory", cfg.DataDir))
+	}
+	if _, err := engine.FindLibrary(cfg.LibchdbPath); err != nil {
+		errs = append(errs, fmt.Errorf("LIBCHDB_PATH: %w", err))
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	if _, err := vault.Open(filepath.Join(cfg.DataDir, keysetFile), time.Now, quiet); err != nil && !absent(err) {
+		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
+	}
+	if _, err := access.Open(filepath.Join(cfg.DataDir, tokensFile), time.Now, quiet); err != nil && !absent(err) {
+		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// absent reports that a file is not there, or nothing to hold it.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
+
 // build starts the engines, prepares them, and assembles the stages. The
 // engines are components too, first in the list and so last to stop.
 func (l *local) build(ctx context.Context, cfg config.Local, log *slog.Logger, reg *prometheus.Registry) (_ []daemon.Component, err error) {
+	defer func() { err = elsewhere(err) }()
 	h := &house{cfg: cfg, ports: ports(cfg.PortOffset), log: log}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("DATA_DIR: %w", err)
@@ -113,6 +147,15 @@ func (l *local) build(ctx context.Context, cfg config.Local, log *slog.Logger, r
 	return components, nil
 }
 
+// elsewhere says of a port that is taken which variable moves it. A stage names
+// its own variable, which this program does not read.
+func elsewhere(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "listen" {
+		return fmt.Errorf("%s: %w", portVariable, op)
+	}
+	return err
+}
+
 // until is the Run of something that was started already and only needs to be
 // closed.
 func until(closeIt func() error) func(context.Context) error {
@@ -144,7 +187,7 @@ func (h *house) prepare(ctx context.Context) error {
 	if err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log); err != nil {
 		return fmt.Errorf("embedded ClickHouse: %w", err)
 	}
-	if err := vault.NewKeyset(h.file("keyset.json")); err != nil && !errors.Is(err, vault.ErrExists) {
+	if err := vault.NewKeyset(h.file(keysetFile)); err != nil && !errors.Is(err, vault.ErrExists) {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	return h.readToken()
@@ -161,7 +204,7 @@ func (h *house) readToken() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("API token: %w", err)
 	}
-	token, err := access.NewToken(h.file("api-tokens"), "local", nil)
+	token, err := access.NewToken(h.file(tokensFile), "local", nil)
 	if err != nil {
 		return fmt.Errorf("API token: %w", err)
 	}
@@ -201,7 +244,7 @@ func (h *house) stages(ctx context.Context, reg *prometheus.Registry) ([]daemon.
 		},
 		func() ([]daemon.Component, error) {
 			return stage.Connect(ctx, config.Connect{
-				ListenAddr: h.ports.api(), PublicIngestURL: public, KeysetFile: h.file("keyset.json"), APITokensFile: h.file("api-tokens"),
+				ListenAddr: h.ports.api(), PublicIngestURL: public, KeysetFile: h.file(keysetFile), APITokensFile: h.file(tokensFile),
 				Halo: halo, ClickHouse: clickhouse, Kafka: h.kafka(),
 			}, h.log, reg)
 		},

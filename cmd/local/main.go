@@ -22,7 +22,17 @@ func run(args, environ []string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	l := &local{}
-	p := program.Program[config.Local]{
+	p := l.program()
+	for _, arg := range args {
+		if arg == "--demo" || arg == "-demo" {
+			return runDemo(ctx, stop, l, p, args, environ)
+		}
+	}
+	return p.Main(ctx, args, environ, os.Stdout, os.Stderr)
+}
+
+func (l *local) program() program.Program[config.Local] {
+	return program.Program[config.Local]{
 		Name:  "local",
 		About: "runs Kafka, ClickHouse and all stages on this machine, on loopback only.",
 		Flags: func(f *flag.FlagSet) {
@@ -30,14 +40,9 @@ func run(args, environ []string) int {
 			f.BoolVar(&l.demo, "demo", false, "walk through the whole story on fresh data, print it, and exit")
 		},
 		Daemon: func(c config.Local) daemon.Config {
-			return daemon.Config{Program: "local", AdminAddr: ports(c.PortOffset).admin(), LogLevel: c.LogLevel, LogFormat: c.LogFormat}
+			return daemon.Config{Program: "local", AdminAddr: ports(c.PortOffset).admin(), AdminFrom: portVariable, LogLevel: c.LogLevel, LogFormat: c.LogFormat}
 		},
+		Check: check,
 		Build: l.build,
 	}
-	for _, arg := range args {
-		if arg == "--demo" || arg == "-demo" {
-			return runDemo(ctx, stop, l, p, args, environ)
-		}
-	}
-	return p.Main(ctx, args, environ, os.Stdout, os.Stderr)
 }

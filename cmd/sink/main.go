@@ -18,6 +18,7 @@ func main() {
 		Daemon: func(c config.Sink) daemon.Config {
 			return daemon.Config{Program: "sink", AdminAddr: c.AdminAddr, LogLevel: c.LogLevel, LogFormat: c.LogFormat}
 		},
+		Check: stage.CheckSink,
 		Build: stage.Sink,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))

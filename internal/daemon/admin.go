@@ -27,7 +27,7 @@ func serveAdmin(ctx context.Context, addr string, h *health, reg *prometheus.Reg
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
+		return nil, err
 	}
 	a := &admin{
 		server: &http.Server{

@@ -9,6 +9,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +48,7 @@ type Component struct {
 type Config struct {
 	Program   string        // its name, for halo_build_info
 	AdminAddr string        // /metrics, /healthz and /readyz; empty: none
+	AdminFrom string        // the variable that AdminAddr comes from, for errors; empty: ADMIN_ADDR
 	LogLevel  string        // debug, info, warn, error
 	LogFormat string        // text, json
 	Drain     time.Duration // per component; 0: DefaultDrain
@@ -75,7 +77,7 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 		// read must be seen to be reading.
 		admin, err := serveAdmin(ctx, cfg.AdminAddr, health, reg, log)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", cmp.Or(cfg.AdminFrom, "ADMIN_ADDR"), err)
 		}
 		defer admin.close()
 	}

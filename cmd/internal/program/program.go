@@ -1,8 +1,8 @@
 // Package program is the way from a command line to a running stage, the same
 // for every program: flags, environment, checks, then the daemon.
 //
-// It promises that nothing is dialled or written before the whole environment
-// was found good, and that the exit status tells a supervisor whom to call:
+// It promises that nothing is dialled or written before the whole environment,
+// and each file that it names, was found good, and that the exit status tells a supervisor whom to call:
 // 0 after a clean stop, 1 when the stage failed, 2 when it was started wrongly
 // and starting it again will not help.
 package program
@@ -36,6 +36,10 @@ type Program[T config.Checked] struct {
 
 	// Flags adds flags of the program's own; nil for none.
 	Flags func(*flag.FlagSet)
+	// Check finds what is wrong with a good environment's surroundings, such as
+	// a file that is named in it and is not there; nil: nothing can be. It
+	// changes nothing and dials nothing. Each error begins with its variable.
+	Check func(T) error
 	// Daemon picks the daemon's part of the configuration.
 	Daemon func(T) daemon.Config
 	// Build makes the components. They are started in order and stopped in
@@ -47,10 +51,10 @@ type Program[T config.Checked] struct {
 func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	check := flags.Bool("check", false, "check the environment and exit")
+	check := flags.Bool("check", false, "check the environment and the files that it names, and exit")
 	show := flags.Bool("print-config", false, "print the configuration in force, secrets redacted, and exit")
 	version := flags.Bool("version", false, "print the version and exit")
-	ready := flags.Bool("ready", false, "ask the running program at its ADMIN_ADDR whether it is ready, print what it says, and exit: 0 ready, 1 not")
+	ready := flags.Bool("ready", false, "ask the running program at its admin address whether it is ready, print what it says, and exit: 0 ready, 1 not")
 	if p.Flags != nil {
 		p.Flags(flags)
 	}
@@ -78,11 +82,20 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 		fmt.Fprintf(stderr, "%s: the environment is not usable:\n%v\n", p.Name, err)
 		return Usage
 	}
-	if *show || *check {
+	switch {
+	case *show && !*check:
 		return OK
-	}
-	if *ready {
+	case *ready && !*check:
 		return p.ask(ctx, cfg, stdout, stderr)
+	}
+	if p.Check != nil {
+		if err := p.Check(cfg); err != nil {
+			fmt.Fprintf(stderr, "%s: cannot start:\n%v\n", p.Name, err)
+			return Usage
+		}
+	}
+	if *check {
+		return OK
 	}
 	err = daemon.Run(ctx, p.Daemon(cfg), func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 		return p.Build(ctx, cfg, log, reg)

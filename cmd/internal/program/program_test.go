@@ -89,3 +89,33 @@ func TestTheFlagReadyAsksTheRunningProgram(t *testing.T) {
 		t.Errorf("an address that is none: %d %q", status, said)
 	}
 }
+
+func TestWhatTheStartWouldFindWrongIsSaidByCheck(t *testing.T) {
+	p := sample(nil)
+	var wrong error
+	p.Check = func(config.Ingest) error { return wrong }
+	built := false
+	p.Build = func(context.Context, config.Ingest, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error) {
+		built = true
+		return nil, errors.New("built")
+	}
+	run := func(args ...string) (int, string) {
+		var out, errs bytes.Buffer
+		return p.Main(t.Context(), args, []string{"ADMIN_ADDR=127.0.0.1:0"}, &out, &errs), errs.String()
+	}
+	if status, said := run("--check"); status != OK || said != "" {
+		t.Errorf("all is well: %d %q", status, said)
+	}
+	wrong = errors.New("KEYSET_FILE: no such file")
+	for _, args := range [][]string{{"--check"}, {"--check", "--print-config"}, nil} {
+		if status, said := run(args...); status != Usage || !strings.Contains(said, wrong.Error()) {
+			t.Errorf("%v: %d %q", args, status, said)
+		}
+	}
+	if status, _ := run("--print-config"); status != OK {
+		t.Errorf("--print-config, which looks at the environment only: %d", status)
+	}
+	if built {
+		t.Error("something was built")
+	}
+}

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -30,11 +31,7 @@ const apiDrain = 5 * time.Second
 // Connect assembles the control plane: the vault's sealer, the API's tokens,
 // the timeline's database, the owner of the state, and the API.
 func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
-	sealer, err := vault.Open(cfg.KeysetFile, time.Now, log)
-	if err != nil {
-		return nil, err
-	}
-	tokens, err := access.Open(cfg.APITokensFile, time.Now, log)
+	sealer, tokens, err := files(cfg, log)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +86,26 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		}})
 	}
 	return append(components, daemon.Component{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }}), nil
+}
+
+// files opens the two files that connect reads. What is wrong with either is
+// said at once.
+func files(cfg config.Connect, log *slog.Logger) (*vault.Sealer, *access.Tokens, error) {
+	sealer, err := vault.Open(cfg.KeysetFile, time.Now, log)
+	if err != nil {
+		err = fmt.Errorf("KEYSET_FILE: %w", err)
+	}
+	tokens, errTokens := access.Open(cfg.APITokensFile, time.Now, log)
+	if errTokens != nil {
+		errTokens = fmt.Errorf("API_TOKENS_FILE: %w", errTokens)
+	}
+	return sealer, tokens, errors.Join(err, errTokens)
+}
+
+// CheckConnect is what Connect would find wrong before it dials anything.
+func CheckConnect(cfg config.Connect) error {
+	_, _, err := files(cfg, slog.New(slog.DiscardHandler))
+	return errors.Join(err, checkDatabase(cfg.ClickHouse))
 }
 
 // connectGroup is whose members take turns in being active.

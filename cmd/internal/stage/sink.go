@@ -2,6 +2,7 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,4 +43,16 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 		}},
 		{Name: "sink", Run: s.Run, Ready: s.Ready},
 	}, nil
+}
+
+// CheckSink is what Sink would find wrong before it dials anything.
+func CheckSink(cfg config.Sink) error { return checkDatabase(cfg.ClickHouse) }
+
+// checkDatabase lets the driver read the DSN, whose options only the driver
+// knows.
+func checkDatabase(cfg config.ClickHouse) error {
+	if _, err := clickhouse.Database(cfg.ClickHouseDSN.Reveal()); err != nil {
+		return fmt.Errorf("CLICKHOUSE_DSN: an option after the '?' cannot be read: %w", err)
+	}
+	return nil
 }
