@@ -205,15 +205,15 @@ func (t *term) check(ctx context.Context, tn *tenant) {
 		snap.state = next
 		tn.seen.Store(&snap)
 	}
-	if err := t.depart(ctx, tn); err != nil {
-		t.c.log.Warn("a former Halo was left and that was not saved", "tenant", tn.id, "err", err)
-	}
 	if next.connected() && next.Untidy && found.Failure == nil {
 		if halo, err := tn.client(t.c, next.credentials); err == nil {
 			if err := t.tidy(ctx, tn, halo); err != nil {
 				t.c.log.Warn("webhooks were tidied and that was not saved", "tenant", tn.id, "err", err)
 			}
 		}
+	}
+	if err := t.depart(ctx, tn, leaveTimeout); err != nil {
+		t.c.log.Warn("a former Halo was left and that was not saved", "tenant", tn.id, "err", err)
 	}
 }
 

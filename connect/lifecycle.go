@@ -16,7 +16,8 @@ const (
 	// that callers are promised.
 	operationTimeout = 46 * time.Second
 
-	// undoTimeout bounds taking back what a failed operation did in Halo.
+	// undoTimeout bounds taking back what a failed operation did in Halo, while
+	// its caller waits. What is left by then is removed later.
 	undoTimeout = 8 * time.Second
 
 	// overlap is how long the edge accepts an old secret after a new one was
@@ -84,15 +85,17 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 			return mapped
 		})
 	}
+	elsewhere := next.takeUp(tn.remains)
 	if next, err = t.register(ctx, tn, halo, next); err != nil {
 		return false, err
 	}
 	if err := t.settle(ctx, tn, halo, next); err != nil {
 		return false, err
 	}
+	tn.remains = elsewhere
 	tn.adopt(halo, next.credentials)
 	taken = true
-	return !before.connected(), t.depart(ctx, tn)
+	return !before.connected(), t.depart(ctx, tn, undoTimeout)
 }
 
 // settle saves what was registered and does what follows from it: steps 3 to 5
@@ -103,7 +106,7 @@ func (t *term) settle(ctx context.Context, tn *tenant, halo Halo, next state) er
 	}
 	next.Untidy = true
 	if err := t.save(ctx, tn, next); err != nil {
-		return t.unsaved(ctx, tn, halo, next.WebhookID, err)
+		return t.unsaved(ctx, tn, halo, next, err)
 	}
 	if err := t.publish(ctx, next.connection()); err != nil {
 		return err
@@ -181,46 +184,10 @@ func (t *term) disconnect(ctx context.Context, tn *tenant) error {
 	}
 	leaving, cancel := context.WithTimeout(ctx, undoTimeout)
 	defer cancel()
-	for _, f := range before.leaving("", t.c.now()) {
-		t.leave(leaving, tn.id, f, "")
-	}
+	t.leaveAll(leaving, tn.id, append(before.leaving("", t.c.now()), tn.remains...), "")
+	tn.remains = nil
 	tn.adopt(nil, nil)
 	return nil
-}
-
-// depart removes everything of ours from the Halos that the tenant has moved
-// away from, best effort: the health checks try again where one of them does not
-// answer, and give up after a week.
-func (t *term) depart(ctx context.Context, tn *tenant) error {
-	s := tn.seen.Load().state
-	leaving, cancel := context.WithTimeout(ctx, undoTimeout)
-	defer cancel()
-	var staying []*former
-	for _, f := range s.former {
-		if !t.leave(leaving, tn.id, f, s.WebhookID) && t.c.now().Before(f.Until) {
-			staying = append(staying, f)
-		}
-	}
-	if len(staying) == len(s.former) {
-		return nil
-	}
-	s.former = staying
-	return t.save(ctx, tn, s)
-}
-
-// leave removes everything of ours from a former Halo but keep, and says whether
-// it did. What it must keep is the current webhook: the former Halo may be the
-// current one under another name.
-func (t *term) leave(ctx context.Context, id schemas.Tenant, f *former, keep string) bool {
-	halo, err := t.c.dial(id, f.Credentials)
-	if err == nil {
-		defer halo.Close()
-		err = t.sweep(ctx, halo, id, keep, f.Webhooks...)
-	}
-	if err != nil {
-		t.c.log.Warn("the webhook may be left in Halo; its deliveries are refused", "tenant", id, "err", err)
-	}
-	return err == nil
 }
 
 // refresh lists the agents again and matches them. A list that is empty or

@@ -39,6 +39,7 @@ func (t *term) register(ctx context.Context, tn *tenant, halo Halo, next state) 
 	secret := newSecret()
 	conn := before.connection()
 	conn.Verifiers = succeed(before.Verifiers, schemas.NewVerifier(conn.ID, secret), t.c.now())
+	next.WebhookID = "" // not known yet
 	next.Verifiers, next.Notifications, next.Numbers = conn.Verifiers, make(map[int64]schemas.Kind), cat.Numbers
 
 	if err := t.publish(ctx, conn); err != nil { // 1
@@ -48,13 +49,13 @@ func (t *term) register(ctx context.Context, tn *tenant, halo Halo, next state) 
 		Name: WebhookName, URL: t.c.webhookURL(tn.id), Username: string(conn.ID), Password: secret,
 	})
 	if err != nil {
-		return state{}, t.undo(ctx, tn, halo, before, "", err)
+		return state{}, t.undo(ctx, tn, halo, next, err)
 	}
 	next.WebhookID = made
 	if !t.delivering(ctx, halo, before) {
 		conn.WebhookID, conn.Notifications = made, nil
 		if err := t.publish(ctx, conn); err != nil { // 3
-			return state{}, t.undo(ctx, tn, halo, before, made, err)
+			return state{}, t.undo(ctx, tn, halo, next, err)
 		}
 	}
 	for _, kind := range schemas.Kinds() { // 4
@@ -69,33 +70,38 @@ func (t *term) register(ctx context.Context, tn *tenant, halo Halo, next state) 
 			continue // said as a problem: the webhook has fewer than four events
 		}
 		if err != nil {
-			return state{}, t.undo(ctx, tn, halo, before, made, err)
+			return state{}, t.undo(ctx, tn, halo, next, err)
 		}
 		next.Notifications[id] = kind
 	}
 	hook, err := halo.Webhook(ctx, made) // 5
 	if err != nil {
-		return state{}, t.undo(ctx, tn, halo, before, made, err)
+		return state{}, t.undo(ctx, tn, halo, next, err)
 	}
 	next.Findings.look(hook, t.c.webhookURL(tn.id), next.kindOf, t.c.now())
 	return next, nil
 }
 
-// undo takes back what a failed register did, within a bounded time, and
-// returns the failure itself.
+// undo takes back what a failed register of next did, within a bounded time, and
+// returns the failure itself. What Halo has kept by then is left to the health
+// checks: see remain.
 //
-// created is the webhook's id; "" where its fate is not known, and then all
+// Where the fate of the webhook is not known, next has no id of one, and all
 // webhooks of ours but the former one are looked for. That is for the owner
 // only: what this instance finds after it was deposed may be its successor's.
-func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, created string, failure error) error {
+func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, next state, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
+	former := tn.seen.Load().state
 	var err error
 	switch {
-	case created != "":
-		err = t.remove(ctx, halo, created)
+	case next.WebhookID != "":
+		err = t.remove(ctx, halo, next.WebhookID)
 	case t.ctx.Err() == nil:
 		err = t.sweep(ctx, halo, tn.id, former.WebhookID)
+	}
+	if err != nil && (next.WebhookID != "" || halopsa.CauseOf(failure) != halopsa.WebhookRefused) {
+		tn.remain(next, t.c.now())
 	}
 	if t.ctx.Err() == nil {
 		if former.connected() {
@@ -105,7 +111,7 @@ func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, cr
 		}
 	}
 	if err != nil {
-		t.c.log.Warn("a failed registration was not taken back whole; repeating it does", "tenant", tn.id, "err", err)
+		t.c.log.Warn("a failed registration was not taken back whole; the next health checks do, or repeating it", "tenant", tn.id, "err", err)
 	}
 	return failure
 }
@@ -114,18 +120,18 @@ func (t *term) undo(ctx context.Context, tn *tenant, halo Halo, former state, cr
 // returns the failure itself. Where Kafka did not say whether it has the record
 // only the next term knows; if that does not come in time, or on another
 // instance, the webhook stays for the repeat to remove.
-func (t *term) unsaved(ctx context.Context, tn *tenant, halo Halo, made string, failure error) error {
+func (t *term) unsaved(ctx context.Context, tn *tenant, halo Halo, next state, failure error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if !errors.Is(failure, ErrUnavailable) { // nothing was written
-		return t.undo(ctx, tn, halo, tn.seen.Load().state, made, failure)
+		return t.undo(ctx, tn, halo, next, failure)
 	}
-	next := t.successor(ctx)
-	if next == nil {
+	made, successor := next.WebhookID, t.successor(ctx)
+	if successor == nil {
 		t.c.log.Warn("a webhook that may not be saved is left in Halo; repeating the operation removes it", "tenant", tn.id)
 		return failure
 	}
-	if snap := next.peek(tn.id); snap.sealed != nil || strings.EqualFold(snap.WebhookID, made) {
+	if snap := successor.peek(tn.id); snap.sealed != nil || strings.EqualFold(snap.WebhookID, made) {
 		return failure
 	}
 	if err := t.remove(ctx, halo, made); err != nil {
@@ -178,7 +184,9 @@ func (t *term) sweep(ctx context.Context, halo Halo, id schemas.Tenant, keep str
 }
 
 // remove removes webhooks. Their notifications first: Halo does not remove them
-// along, and a crash in between leaves the webhook to be found by.
+// along, and a crash in between leaves the webhook to be found by. What Halo
+// refuses is passed over: a notification that is left without its webhook
+// delivers nothing, and a webhook that is left does.
 func (t *term) remove(ctx context.Context, halo Halo, webhooks ...string) error {
 	if len(webhooks) == 0 {
 		return nil
@@ -187,26 +195,18 @@ func (t *term) remove(ctx context.Context, halo Halo, webhooks ...string) error 
 		return id != "" && slices.ContainsFunc(webhooks, func(w string) bool { return strings.EqualFold(w, id) })
 	}
 	bound, err := halo.Notifications(ctx)
-	if err != nil {
-		return err
-	}
 	for _, n := range bound {
 		if stray(n.WebhookID) {
-			if err := halo.DeleteNotification(ctx, n.ID); err != nil {
-				return err
-			}
+			err = errors.Join(err, halo.DeleteNotification(ctx, n.ID))
 		}
 	}
 	slices.Sort(webhooks)
 	for _, w := range slices.Compact(webhooks) {
-		if w == "" {
-			continue
-		}
-		if err := halo.DeleteWebhook(ctx, w); err != nil {
-			return err
+		if w != "" {
+			err = errors.Join(err, halo.DeleteWebhook(ctx, w))
 		}
 	}
-	return nil
+	return err
 }
 
 // sameURL compares addresses as Halo may have written them.

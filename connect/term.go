@@ -50,6 +50,10 @@ type tenant struct {
 	looked time.Time
 	listen time.Time
 
+	// remains are what connects that failed left in Halos; for whoever has the
+	// turn. See remain.
+	remains []*former
+
 	mu   sync.Mutex
 	halo Halo         // nil: no client yet
 	with *Credentials // what halo was made with
