@@ -70,7 +70,7 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 	next.Findings = findings{Agents: failureOf(agentsErr)}
 	moved := before.known() && before.TenantURL != next.TenantURL
 	if moved {
-		// Another Halo numbers other people.
+		// Another Halo numbers other people; but see recognised.
 		next.Agents, next.ListedAt, next.Hand, next.Replaced = nil, time.Time{}, nil, nil
 		next.Moved = schemas.Truncate(t.c.now())
 	}
@@ -84,6 +84,9 @@ func (t *term) connect(ctx context.Context, tn *tenant, cred Credentials) (made 
 			_, mapped := tn.seen.Load().mapped(a)
 			return mapped
 		})
+	}
+	if moved {
+		next.Hand = before.recognised(next.Agents)
 	}
 	elsewhere := next.takeUp(tn.remains)
 	if next, err = t.register(ctx, tn, halo, next); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 // A self-hosted Halo, or one with a custom host, answers under several names.
@@ -40,6 +41,53 @@ func TestTheSameHaloUnderAnotherNameKeepsItsWebhook(t *testing.T) {
 			t.Errorf("after a failure: %d webhooks, %d notifications", len(w.live(0)), w.sims[0].Notifications())
 		}
 	}, halotest.Config{})
+}
+
+// Whether it is the same Halo nobody says. Who is the same person in both is
+// seen, and keeps what was decided for him by hand.
+func TestWhatWasMappedByHandHoldsForThoseWhomTheNewNameListsToo(t *testing.T) {
+	alias := func(w *world) string { return strings.Replace(w.urls[0], "127.0.0.1", "[::ffff:127.0.0.1]", 1) }
+	another := func(w *world) string { return w.urls[1] }
+	for name, test := range map[string]struct {
+		url  func(*world) string
+		want map[schemas.AgentID]string
+	}{
+		"the same under another name": {alias, map[schemas.AgentID]string{2: "matched u-hand", 3: "unmatched", 4: "unmatched", 5: "matched u-dan", 6: "matched u-hand"}},
+		"another":                     {another, map[schemas.AgentID]string{2: "unmatched", 3: "matched u-ben", 4: "unmatched", 5: "matched u-dan", 6: "unmatched"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				for _, a := range []halotest.Agent{
+					{ID: 2, Name: "Ada", Email: "ada@private.example"}, {ID: 3, Name: "Ben", Email: "ben@x.example"},
+					{ID: 4, Name: "Cat"}, {ID: 5, Name: "Dan", Email: "dan@x.example"}, {ID: 6, Name: "Eva", Email: "desk@x.example"},
+				} {
+					w.sims[0].AddAgent(a)
+				}
+				for _, a := range []halotest.Agent{
+					{ID: 2, Name: "Ada", Email: "other@x.example"}, {ID: 3, Name: "Bert", Email: "ben@x.example"},
+					{ID: 4, Name: "Cat"}, {ID: 5, Name: "Dan", Email: "dan@x.example"}, {ID: 6, Name: "Finn", Email: "desk@x.example"},
+				} {
+					w.sims[1].AddAgent(a)
+				}
+				in := w.active()
+				in.users("acme", "u-ben", "ben@x.example", "u-dan", "dan@x.example", "u-hand", "")
+				in.connect("acme", 0)
+				for _, agent := range []string{"2", "4", "6"} {
+					in.want(http.StatusOK, "PUT", at("acme", "/agents/"+agent+"/user"), `{"user_id":"u-hand"}`, nil)
+				}
+				in.want(http.StatusNoContent, "DELETE", at("acme", "/agents/3/user"), "", nil)
+				in.want(http.StatusOK, "PUT", at("acme", "/connection"), credentials(test.url(w)), nil)
+				in.standings("acme", test.want)
+				if m := w.mappings("acme")[2]; len(m.Intervals) != 1 || m.Intervals[0].Until.IsZero() != (name != "another") {
+					t.Errorf("agent 2 is mapped %+v", m.Intervals)
+				}
+				in.stop()
+				in = w.active()
+				in.want(http.StatusOK, "POST", at("acme", "/connection/refresh"), "", nil)
+				in.standings("acme", test.want)
+			}, halotest.Config{}, halotest.Config{})
+		})
+	}
 }
 
 func TestAHaloThatIsDownWhenTheTenantMovesAwayIsLeftOnceItIsBack(t *testing.T) {

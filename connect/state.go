@@ -178,6 +178,22 @@ func (s state) withHand(agent schemas.AgentID, user schemas.UserID) state {
 	return s
 }
 
+// recognised are the mappings by hand that hold in the Halo that lists agents,
+// too: of those whom it gives the same id, name and e-mail. It may be the same
+// Halo under another name. None of its answers tells: authinfo names a tenant for
+// hosted ones only (halo-facts 2). Whom it numbers does, agent by agent.
+func (s state) recognised(agents []Agent) map[schemas.AgentID]schemas.UserID {
+	hand := make(map[schemas.AgentID]schemas.UserID)
+	for _, a := range agents {
+		was, known := s.agent(a.ID)
+		user, byHand := s.Hand[a.ID]
+		if known && byHand && email(a.Email) != "" && email(a.Email) == email(was.Email) && a.Name == was.Name {
+			hand[a.ID] = user
+		}
+	}
+	return hand
+}
+
 // connection is what the edge may know of it.
 func (s state) connection() schemas.Connection {
 	return schemas.Connection{
