@@ -11,6 +11,9 @@ PROGRAMS := ingest processor sink connect local haloctl
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 BENCH    ?= .
+# What --version says: the tag, how far behind it we are, and whether files were
+# changed; without a tag the commit.
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # Pinned, and run from the module cache: a linter's hundred dependencies do not
 # belong into go.mod.
@@ -22,7 +25,7 @@ help: ## list the targets
 
 .PHONY: build
 build: engine ## build the programs into bin/ and fetch the pinned ClickHouse library once
-	$(GO) build -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
+	$(GO) build -ldflags '-X github.com/worksights/halo-connector/internal/build.version=$(VERSION)' -o bin/ $(addprefix ./cmd/,$(PROGRAMS))
 
 .PHONY: engine
 engine: ## fetch the pinned ClickHouse library into the user's cache, once

@@ -19,7 +19,7 @@ import (
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/control"
-	"github.com/worksights/halo-connector/cmd/internal/program"
+	"github.com/worksights/halo-connector/internal/build"
 )
 
 // The exit statuses.
@@ -68,7 +68,7 @@ func newRoot(s *streams) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Long:          rootHelp(),
-		Version:       program.Version(),
+		Version:       build.Read().String(),
 		Args:          cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 && (s.check || s.printConfig) {

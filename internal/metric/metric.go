@@ -6,11 +6,12 @@ package metric
 
 import (
 	"errors"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/worksights/halo-connector/internal/build"
 )
 
 // Register registers c and returns it, or returns the collector that is there
@@ -90,37 +91,10 @@ func Histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
 func Process(reg prometheus.Registerer, program string) {
 	Register(reg, collectors.NewGoCollector())
 	Register(reg, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	version, revision, goVersion := build()
+	b := build.Read()
 	Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "halo_build_info",
 		Help: "Always 1; which build runs is in the labels. A revision that ends in -dirty was built from changed files.",
 	}, []string{"program", "version", "revision", "goversion"})).
-		WithLabelValues(program, version, revision, goVersion).Set(1)
-}
-
-// build reads what the Go tool wrote into the binary; parts that it did not
-// know, as in tests, are "unknown".
-func build() (version, revision, goVersion string) {
-	version, revision, goVersion = "unknown", "unknown", "unknown"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return
-	}
-	goVersion = info.GoVersion
-	if info.Main.Version != "" {
-		version = info.Main.Version
-	}
-	var dirty bool
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value
-		case "vcs.modified":
-			dirty = s.Value == "true"
-		}
-	}
-	if dirty {
-		revision += "-dirty"
-	}
-	return
+		WithLabelValues(program, b.Version, b.Revision, b.Go).Set(1)
 }

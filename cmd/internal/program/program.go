@@ -14,11 +14,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
+	"github.com/worksights/halo-connector/internal/build"
 	"github.com/worksights/halo-connector/internal/daemon"
 )
 
@@ -69,7 +69,7 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 		return Usage
 	}
 	if *version {
-		fmt.Fprintln(stdout, p.Name, Version())
+		fmt.Fprintln(stdout, p.Name, build.Read())
 		return OK
 	}
 	cfg, err := config.Load[T](environ)
@@ -127,19 +127,4 @@ func (p Program[T]) usage(flags *flag.FlagSet) {
 	flags.PrintDefaults()
 	fmt.Fprintf(w, "\nEnvironment (name, default, meaning):\n")
 	_ = config.Usage[T](w) // what cannot be printed cannot be complained about either
-}
-
-// Version is the build's version, revision and Go.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			version += " " + s.Value[:12]
-		}
-	}
-	return version + " " + info.GoVersion
 }

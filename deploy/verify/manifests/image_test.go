@@ -127,6 +127,53 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	}
 }
 
+// TestAProgramSaysTheVersionThatItsBuilderWasTold builds with the flags that
+// stand in the Dockerfile and in the Makefile: where the linker does not find
+// the variable it says nothing.
+func TestAProgramSaysTheVersionThatItsBuilderWasTold(t *testing.T) {
+	flags := regexp.MustCompile(`go build .*-ldflags[ =](?:"([^"]+)"|'([^']+)')`)
+	for file, variable := range map[string]string{"deploy/Dockerfile": "${VERSION}", "Makefile": "$(VERSION)"} {
+		text, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipes := strings.ReplaceAll(string(text), "$(GO)", "go")
+		found := flags.FindAllStringSubmatch(recipes, -1)
+		if len(found) != strings.Count(recipes, "go build -") || len(found) == 0 {
+			t.Fatalf("%s: %d builds with flags of the linker", file, len(found))
+		}
+		said := map[string]bool{}
+		for _, f := range found {
+			said[strings.ReplaceAll(f[1]+f[2], variable, "v1.2.3-test")] = true
+		}
+		for ldflags := range said {
+			program := filepath.Join(t.TempDir(), "haloctl")
+			build := exec.CommandContext(t.Context(), "go", "build", "-ldflags", ldflags, "-o", program, "./cmd/haloctl")
+			build.Dir = root
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", file, err, out)
+			}
+			if out, err := exec.CommandContext(t.Context(), program, "--version").Output(); err != nil || !strings.HasPrefix(string(out), "haloctl v1.2.3-test ") {
+				t.Errorf("%s: %v: %s", file, err, out)
+			}
+		}
+	}
+	for _, stage := range dockerfile(t) {
+		var told, needs bool
+		for _, c := range stage.Commands {
+			switch c := c.(type) {
+			case *instructions.ArgCommand:
+				told = told || c.Args[0].Key == "VERSION"
+			case *instructions.RunCommand:
+				needs = needs || strings.Contains(strings.Join(c.CmdLine, " "), "${VERSION}")
+			}
+		}
+		if told != needs {
+			t.Errorf("stage %s: takes VERSION: %t, uses it: %t", stage.Name, told, needs)
+		}
+	}
+}
+
 func TestTheImagesBuild(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
