@@ -208,7 +208,7 @@ func TestARequestThatSaysWhatCannotBeIsRefused(t *testing.T) {
 func TestEachFailureOfOursIsA503ThatSaysWhenToComeAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		standby := w.start()
-		for _, route := range tenantRoutes() {
+		for _, route := range append(tenantRoutes(), [2]string{"GET", "/v1/tenants"}) {
 			if a := standby.call(route[0], route[1], "{"); a.status != http.StatusServiceUnavailable || a.code() != "standby" || a.header.Get("Retry-After") == "" {
 				t.Errorf("%v: %d %s", route, a.status, a.body)
 			}
@@ -326,17 +326,24 @@ func TestADirectoryThatNoRecordHoldsIsRefusedAndNothingElseSuffers(t *testing.T)
 	inWorld(t, func(w *world) {
 		in := w.active()
 		in.connect("acme", 0)
+		random := func() string {
+			id := make([]byte, 16)
+			_, _ = rand.Read(id)
+			return hex.EncodeToString(id)
+		}
 		users := func(n int) string {
 			list := make([]string, n)
 			for i := range list {
-				id := make([]byte, 16)
-				_, _ = rand.Read(id)
-				list[i] = fmt.Sprintf(`{"user_id":%q,"email":"user.%d@some-customer.example"}`, hex.EncodeToString(id), i)
+				list[i] = fmt.Sprintf(`{"user_id":%q,"email":"user.%d@some-customer.example"}`, random(), i)
 			}
 			return "[" + strings.Join(list, ",") + "]"
 		}
 		in.want(http.StatusOK, "PUT", at("acme", "/users"), users(20_000), nil)
 		in.refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", at("acme", "/users"), users(80_000))
+		for id := range schemas.AgentID(18_000) {
+			w.sims[0].AddAgent(halotest.Agent{ID: id + 2, Name: random() + random()})
+		}
+		in.refused(http.StatusRequestEntityTooLarge, "too_large", "POST", at("acme", "/connection/refresh"), "")
 		// Together with an authority's certificates that nobody needs: refused
 		// after Halo took the webhook, which is taken back.
 		in.refused(http.StatusRequestEntityTooLarge, "too_large", "PUT", at("more", "/connection"), bulky(w.urls[0]))
@@ -351,8 +358,8 @@ func TestADirectoryThatNoRecordHoldsIsRefusedAndNothingElseSuffers(t *testing.T)
 		}
 		in.stop()
 		in = w.active()
-		if c := in.connection("acme"); c.Webhook.ID == "" {
+		if c := in.connection("acme"); c.Webhook.ID == "" || c.Agents.Total != 0 {
 			t.Errorf("%+v", c)
 		}
-	}, halotest.Config{})
+	}, halotest.Config{IgnorePaging: true})
 }

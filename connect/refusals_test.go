@@ -3,6 +3,7 @@
 package connect_test
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 // What the operator reads when Halo cannot be used: HOST is the host he
@@ -95,6 +97,36 @@ func TestEachReasonWhyHaloCannotBeUsedIsSaid(t *testing.T) {
 	}
 	if n := len(w.Records(w.T, w.topics.Vault)); n != 0 {
 		t.Errorf("%d records were saved", n)
+	}
+}
+
+// Who has to act on a failure of Halo is in the status, the same for each route
+// that asks Halo while the caller waits. call holds it to the document.
+func TestAFailureOfHaloHasItsStatusOnEachRoute(t *testing.T) {
+	hangs := func(w *world) {
+		w.fault = func(ctx context.Context, _ schemas.Tenant, _ string) (moment, error) { <-ctx.Done(); return never, nil }
+	}
+	for name, test := range map[string]struct {
+		happens func(*world)
+		status  int
+		code    string
+	}{
+		"the customer's": {func(w *world) { w.sims[0].RotateSecret("x") }, http.StatusUnprocessableEntity, "secret_wrong"},
+		"Halo's":         {func(w *world) { w.sims[0].Inject("", -1, halotest.Page(http.StatusBadGateway)) }, http.StatusBadGateway, "halo_error"},
+		"nobody answers": {hangs, http.StatusGatewayTimeout, "unreachable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.fault = func(context.Context, schemas.Tenant, string) (moment, error) { return never, nil } // it may change
+				in := w.active()
+				in.connect("acme", 0)
+				test.happens(w)
+				in.refused(test.status, test.code, "PUT", at("acme", "/connection"), credentials(w.urls[0]))
+				in.refused(test.status, test.code, "POST", at("acme", "/connection/refresh"), "")
+				in.refused(test.status, test.code, "POST", at("acme", "/connection/reconnect"), "")
+				in.want(http.StatusOK, "GET", at("acme", "/diagnosis"), "", nil)
+			}, halotest.Config{})
+		})
 	}
 }
 
