@@ -195,6 +195,11 @@ func TestNoRequestLeavesForAnAddressInside(t *testing.T) {
 			t.Errorf("%s: %d %s", host, a.status, a.body)
 		}
 	}
+	// A key in the wrong field goes nowhere, not even into our own log.
+	if a := in.call("PUT", at("acme", "/connection"), strings.Replace(credentials(clientSecret.Reveal()), `"client_secret"`, `"client_secret":"x","more"`, 1)); a.status != 422 ||
+		a.code() != "tenant_url_invalid" || strings.Contains(string(a.body)+w.log.String(), clientSecret.Reveal()) {
+		t.Errorf("a secret for a host: %d %s", a.status, a.body)
+	}
 	if n := sprung.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)
 	}
