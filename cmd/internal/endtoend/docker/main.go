@@ -12,7 +12,7 @@
 // another one afterwards.
 //
 //	docker [-kafka PORT] [-clickhouse-http PORT -clickhouse-native PORT]
-//	→ {"host":"localhost"}
+//	→ {"host":"127.0.0.1"}
 //	← kafka kill        kill, start, freeze, thaw; of kafka or clickhouse
 //	→ ok                or: error: what Docker said
 package main
@@ -25,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"strconv"
@@ -44,9 +45,9 @@ const (
 	clickhouseImage = "clickhouse/clickhouse-server:26.7"
 )
 
-// pulled is how long an engine may take to come up, its image's way here
-// included.
-const pulled = 5 * time.Minute
+// up is how long an engine may take from its container's start until it
+// answers. The image is here by then: its way has no limit but the test's.
+const up = 3 * time.Minute
 
 func main() {
 	kafka := flag.Int("kafka", 0, "run Apache Kafka at this port")
@@ -69,6 +70,11 @@ func run(ctx context.Context, kafkaPort, httpPort, nativePort int, in io.Reader,
 	if err != nil {
 		return err
 	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	if err != nil {
+		return err
+	}
+	door := found[0].Unmap() // an address that is looked up comes back as IPv6
 	h := &house{docker: provider.Client(), ids: map[string]string{}}
 	var running []testcontainers.Container
 	defer func() {
@@ -77,7 +83,7 @@ func run(ctx context.Context, kafkaPort, httpPort, nativePort int, in io.Reader,
 		}
 	}()
 	if kafkaPort != 0 {
-		c, err := startKafka(ctx, host, kafkaPort)
+		c, err := startKafka(ctx, door, kafkaPort)
 		running = append(running, c) // also one that did not get to its end
 		if err != nil {
 			return fmt.Errorf("%s: %w", kafkaImage, err)
@@ -85,14 +91,14 @@ func run(ctx context.Context, kafkaPort, httpPort, nativePort int, in io.Reader,
 		h.ids["kafka"] = c.GetContainerID()
 	}
 	if httpPort != 0 {
-		c, err := startClickHouse(ctx, httpPort, nativePort)
+		c, err := startClickHouse(ctx, door, httpPort, nativePort)
 		running = append(running, c) // also one that did not get to its end
 		if err != nil {
 			return fmt.Errorf("%s: %w", clickhouseImage, err)
 		}
 		h.ids["clickhouse"] = c.GetContainerID()
 	}
-	if err := json.NewEncoder(out).Encode(map[string]string{"host": host}); err != nil {
+	if err := json.NewEncoder(out).Encode(map[string]string{"host": door.String()}); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(in)
@@ -136,15 +142,15 @@ func (h *house) obey(ctx context.Context, line string) error {
 	return err
 }
 
-func startKafka(ctx context.Context, host string, port int) (testcontainers.Container, error) {
+func startKafka(ctx context.Context, door netip.Addr, port int) (testcontainers.Container, error) {
 	return testcontainers.Run(ctx, kafkaImage,
-		at(map[int]string{port: "9092/tcp"}),
+		at(door, map[int]string{port: "9092/tcp"}),
 		testcontainers.WithEnv(map[string]string{
 			"KAFKA_NODE_ID":                                          "1",
 			"KAFKA_PROCESS_ROLES":                                    "broker,controller",
 			"KAFKA_CONTROLLER_QUORUM_VOTERS":                         "1@127.0.0.1:9093",
 			"KAFKA_LISTENERS":                                        "CLIENT://0.0.0.0:9092,LOCAL://127.0.0.1:9094,CONTROLLER://127.0.0.1:9093",
-			"KAFKA_ADVERTISED_LISTENERS":                             fmt.Sprintf("CLIENT://%s:%d,LOCAL://127.0.0.1:9094", host, port),
+			"KAFKA_ADVERTISED_LISTENERS":                             fmt.Sprintf("CLIENT://%s:%d,LOCAL://127.0.0.1:9094", door, port),
 			"KAFKA_LISTENER_SECURITY_PROTOCOL_MAP":                   "CLIENT:PLAINTEXT,LOCAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
 			"KAFKA_INTER_BROKER_LISTENER_NAME":                       "LOCAL",
 			"KAFKA_CONTROLLER_LISTENER_NAMES":                        "CONTROLLER",
@@ -158,22 +164,24 @@ func startKafka(ctx context.Context, host string, port int) (testcontainers.Cont
 			"KAFKA_LOG_CLEANER_BACKOFF_MS":                           "500",
 			"KAFKA_HEAP_OPTS":                                        "-Xmx512m",
 		}),
-		testcontainers.WithWaitStrategyAndDeadline(pulled, wait.ForLog("Transitioning from RECOVERY to RUNNING")))
+		testcontainers.WithWaitStrategyAndDeadline(up, wait.ForLog("Transitioning from RECOVERY to RUNNING").WithStartupTimeout(up)))
 }
 
-func startClickHouse(ctx context.Context, http, native int) (testcontainers.Container, error) {
+func startClickHouse(ctx context.Context, door netip.Addr, http, native int) (testcontainers.Container, error) {
 	return testcontainers.Run(ctx, clickhouseImage,
-		at(map[int]string{http: "8123/tcp", native: "9000/tcp"}),
+		at(door, map[int]string{http: "8123/tcp", native: "9000/tcp"}),
 		// Without a password the image's default user may come from its own
 		// loopback only, and so not through a published port.
 		testcontainers.WithEnv(map[string]string{
 			"CLICKHOUSE_USER": "test", "CLICKHOUSE_PASSWORD": "test", "CLICKHOUSE_DB": "default", "CLICKHOUSE_DEFAULT_ACCESS_MANAGEMENT": "1",
 		}),
-		testcontainers.WithWaitStrategyAndDeadline(pulled, wait.ForHTTP("/ping").WithPort("8123/tcp")))
+		testcontainers.WithWaitStrategyAndDeadline(up, wait.ForHTTP("/ping").WithPort("8123/tcp").WithStartupTimeout(up)))
 }
 
-// at publishes ports of the container at ports of this machine, on loopback.
-func at(ports map[int]string) testcontainers.CustomizeRequestOption {
+// at publishes ports of the container at ports of the address at which its
+// daemon is reached, and at no other. That is loopback beside the daemon; in a
+// container that has its socket, it is the gateway: loopback there is another.
+func at(door netip.Addr, ports map[int]string) testcontainers.CustomizeRequestOption {
 	return func(req *testcontainers.GenericContainerRequest) error {
 		bindings := network.PortMap{}
 		for outside, inside := range ports {
@@ -181,7 +189,7 @@ func at(ports map[int]string) testcontainers.CustomizeRequestOption {
 			if err != nil {
 				return err
 			}
-			bindings[port] = []network.PortBinding{{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: strconv.Itoa(outside)}}
+			bindings[port] = []network.PortBinding{{HostIP: door, HostPort: strconv.Itoa(outside)}}
 			if err := testcontainers.WithExposedPorts(inside)(req); err != nil {
 				return err
 			}
