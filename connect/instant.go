@@ -16,14 +16,18 @@ import (
 // without it, and a replay would credit it. So the mapping begins a little in
 // the future, is written, and is answered once that future has come:
 //
-//	request … at chosen (now + lead) … acknowledged … at … at + skew … answer
+//	request … ownership proved … at chosen (now + lead) … acknowledged … at … at + skew … answer
 //
 // An event that arrived before the request has an earlier arrival than at; one
 // that is sent after the answer a later one, even where the edge's clock is
 // behind ours by skew.
 const (
-	// lead is some ten times what an acknowledgement takes.
-	lead = 25 * time.Millisecond
+	// lead is several times what an acknowledgement takes where things go badly:
+	// a millisecond on a quiet machine, up to 33 seen on a busy one. Whoever maps
+	// an agent waits for it, once a request; an event in the gap that a shorter
+	// one leaves is judged otherwise by every replay. What takes longer is a
+	// broker in trouble, and a lead that outlasts an election would be felt.
+	lead = 100 * time.Millisecond
 	// skew is what two machines kept by NTP differ by, generously.
 	skew = 10 * time.Millisecond
 )

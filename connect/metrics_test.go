@@ -71,7 +71,7 @@ func TestTheMetricsSayWhenAWebhookIsSwitchedOffAndWhenItIsSilent(t *testing.T) {
 	}, halotest.Config{})
 }
 
-// The instant from which a mapping holds lies 25 ms ahead of its write. An ack
+// The instant from which a mapping holds lies 100 ms ahead of its write. An ack
 // that takes longer leaves events that were judged without it.
 func TestAMappingAcknowledgedTooLateIsABreach(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -88,7 +88,7 @@ func TestAMappingAcknowledgedTooLateIsABreach(t *testing.T) {
 		}
 		w.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 			w.KeepControl()
-			w.SleepControl(func() { time.Sleep(100 * time.Millisecond) })
+			w.SleepControl(func() { time.Sleep(200 * time.Millisecond) })
 			return nil, nil, false
 		})
 		in.want(200, "PUT", at("acme", "/agents/7/user"), `{"user_id":"u-ada"}`, nil)

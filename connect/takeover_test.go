@@ -49,7 +49,7 @@ func TestOfTwoInstancesOneActsAndTheOtherTakesOver(t *testing.T) {
 				}
 			}
 		})
-		time.Sleep(333 * time.Millisecond)
+		time.Sleep(777 * time.Millisecond)
 		a.link.cut()
 		took := b.await()
 		if took > 15*time.Second {

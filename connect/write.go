@@ -29,6 +29,12 @@ func (t *term) write(ctx context.Context, records ...*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
+	return t.writeNew(ctx, func() []*kgo.Record { return records })
+}
+
+// writeNew is write for records that say when they are written: they are made
+// after the proof, which may have to wait for the proofs of others.
+func (t *term) writeNew(ctx context.Context, newRecords func() []*kgo.Record) error {
 	if !t.writing.TryRLock() {
 		return fmt.Errorf("%w: the term has ended", ErrStandby)
 	}
@@ -45,6 +51,7 @@ func (t *term) write(ctx context.Context, records ...*kgo.Record) error {
 		t.end(err)
 		return fmt.Errorf("%w: %w", ErrStandby, err)
 	}
+	records := newRecords()
 	acks := make(chan error, len(records))
 	for _, r := range records {
 		t.producer.Produce(ctx, r, func(r *kgo.Record, err error) {
@@ -115,28 +122,36 @@ func (t *term) withdraw(ctx context.Context, id schemas.Tenant) error {
 // see instant.go. The caller has the tenant's turn.
 func (t *term) assign(ctx context.Context, tn *tenant) (int, error) {
 	snap := tn.seen.Load()
-	at := newInstant(t.c.now())
-	changed := changes(snap.mappings, desired(snap.state, snap.ours), tn.id, at)
-	if len(changed) == 0 {
+	want := desired(snap.state, snap.ours)
+	if len(changes(snap.mappings, want, tn.id, newInstant(t.c.now()))) == 0 {
 		return 0, nil
 	}
-	records := make([]*kgo.Record, len(changed))
-	mappings := maps.Clone(snap.mappings)
+	var (
+		at       instant
+		changed  []schemas.Mapping
+		mappings = maps.Clone(snap.mappings)
+	)
 	if mappings == nil {
 		mappings = make(map[schemas.AgentID]schemas.Mapping)
 	}
-	for i, m := range changed {
-		records[i] = kafka.Record(t.c.cfg.Topics.Mappings, m.Key(), schemas.MappingSchema, m.AppendJSON(nil))
-		mappings[m.Agent] = m
-		// After a clock that stepped back an interval begins where the last
-		// one ended, which may be later than asked for.
-		for _, iv := range m.Intervals {
-			if iv.From.After(at.from) {
-				at.from = iv.From
+	err := t.writeNew(ctx, func() []*kgo.Record {
+		at = newInstant(t.c.now())
+		changed = changes(snap.mappings, want, tn.id, at)
+		records := make([]*kgo.Record, len(changed))
+		for i, m := range changed {
+			records[i] = kafka.Record(t.c.cfg.Topics.Mappings, m.Key(), schemas.MappingSchema, m.AppendJSON(nil))
+			mappings[m.Agent] = m
+			// After a clock that stepped back an interval begins where the last
+			// one ended, which may be later than asked for.
+			for _, iv := range m.Intervals {
+				if iv.From.After(at.from) {
+					at.from = iv.From
+				}
 			}
 		}
-	}
-	if err := t.write(ctx, records...); err != nil {
+		return records
+	})
+	if err != nil {
 		return 0, err
 	}
 	next := *snap
