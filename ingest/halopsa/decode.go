@@ -100,7 +100,7 @@ func (w *walker) event(it *item, d Delivery) schemas.Event {
 	// nothing to compare with.
 	webhook := string(w.opaque(it.webhook))
 	switch current := d.Connection.WebhookID; {
-	case webhook != "" && current != "" && !strings.EqualFold(webhook, current):
+	case webhook != "" && current != "" && !strings.EqualFold(webhook, unbraced(current)):
 		e.Refusal = schemas.StaleWebhook
 	case kind == "":
 		e.Refusal = schemas.UnknownKind
@@ -133,13 +133,14 @@ func (w *walker) kind(it *item, notifications map[int64]schemas.Kind) (kind sche
 	return kindOf(name), name
 }
 
-// opaque reads an id that is compared or digested, and nothing else.
+// opaque reads an id that is compared or digested, and nothing else. A GUID in
+// braces, as .NET programs may write it, is the same GUID.
 func (w *walker) opaque(s span) []byte {
 	t := text(w.token(s), &w.buf)
 	if !isID(t) {
 		return nil
 	}
-	return t
+	return unbraced(t)
 }
 
 // deliveryID is the envelope's id, unless that is a number: a bare ticket's id

@@ -19,11 +19,14 @@
 //
 //   - one envelope, an array of envelopes, or an object one of whose members is
 //     an array of envelopes. Each item makes exactly one event, and a bad one
-//     does its siblings no harm;
+//     does its siblings no harm. Such an array may be called actions, too: where
+//     nothing else names a ticket, and its elements name several, or say
+//     themselves what happened, they are envelopes;
 //   - the ticket as an object within the envelope, or only its number, or a
 //     bare ticket whose id is the number; the action in any of eight places;
 //   - names in any letter case; whole numbers as 4242, "4242", 4242.0 or 1e0;
 //     display texts and GUIDs where a number is expected, which count as absent;
+//     GUIDs in braces;
 //   - times with and without a zone, with any number of decimals, and the dates
 //     by which Halo says "none".
 //
@@ -40,10 +43,10 @@
 // ticket, and its agent_id is the assignee as well as the envelope's agent. The
 // envelope's id is otherwise the delivery's GUID, and never a ticket.
 //
-// The action is taken whole from the first place that has one: action,
-// actions[0], object, data, then the same four within the ticket, then members
-// that stand directly in the ticket or in the envelope, as custom payloads have
-// them. An object or data member that has a ticket's members and none of an
+// The action is taken whole from the first place that has one: action or
+// actions, which may be lists and then mean their first, object, data, then the
+// same four within the ticket, then members that stand directly in the ticket or
+// in the envelope, as custom payloads have them. An object or data member that has a ticket's members and none of an
 // action's is the ticket, where there is no other.
 //
 // # Refusals

@@ -105,6 +105,12 @@ func (r role) child(f field) (role, bool) {
 	return 0, false
 }
 
+// listed reports whether a list may stand in the place r, the first of which
+// counts. Under object or data it would be a batch.
+func (r role) listed() bool {
+	return r == rAction || r == rActions || r == rTicketAction || r == rTicketActions
+}
+
 // lookup finds the field of a name without escapes, in any letter case.
 func lookup(name []byte) field {
 	if len(name) == 0 {

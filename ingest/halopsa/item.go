@@ -13,6 +13,7 @@ type item struct {
 	at     span // the item itself
 	marked bool // has a member that only envelopes and tickets have
 	known  bool // is told apart by more than a number: see standsAlone
+	lent   bool // has its ticket from its action only
 
 	escmsg, id, webhook, event span
 	notification               int64
@@ -60,8 +61,11 @@ func (w *walker) read(it *item) {
 
 	it.ticket = w.first(
 		place{envelope, fTicketID}, place{envelope, fTicketid}, place{ticket, fID},
-		place{envelope, fObjectID}, place{envelope, fObjectid},
-		place{action, fTicketID}, place{action, fTicketid})
+		place{envelope, fObjectID}, place{envelope, fObjectid})
+	if it.ticket == 0 {
+		it.ticket = w.first(place{action, fTicketID}, place{action, fTicketid})
+		it.lent = it.ticket > 0
+	}
 	named := it.ticket > 0
 	if !named {
 		it.ticket = w.uint(envelope, fID)

@@ -112,3 +112,11 @@ func isID(t []byte) bool {
 	}
 	return !zeros
 }
+
+// unbraced is t without the braces around it.
+func unbraced[T ~string | ~[]byte](t T) T {
+	if n := len(t); n > 2 && t[0] == '{' && t[n-1] == '}' {
+		return t[1 : n-1]
+	}
+	return t
+}

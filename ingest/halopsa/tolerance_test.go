@@ -89,12 +89,17 @@ func TestEveryWayToSayTheSameGivesTheSameEvent(t *testing.T) {
 		"a renamed event":         with(t, `ticket status changed`, `Vorgang: neuer Stand`),
 		"no webhook":              with(t, `"webhook_id":"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5",`, ``),
 		"webhook in upper case":   with(t, `c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5`, `C0A8D3F2-1B57-4F7E-8A34-90D1E2B3C4D5`),
+		"webhook in braces":       with(t, `"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5"`, `" {C0A8D3F2-1B57-4F7E-8A34-90D1E2B3C4D5} "`),
 		"webhook of zeros":        with(t, `c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5`, `00000000-0000-0000-0000-000000000000`),
 		"webhook as display text": with(t, `c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5`, `WorkSights AI Connector`),
 		"another delivery id":     with(t, `5b0c9c1e`, `ffffffff`),
+		"escmsg in braces":        with(t, `d41f7b90-aac1-f111-9a10-0a1b2c3d4e5f`, `{d41f7b90-aac1-f111-9a10-0a1b2c3d4e5f}`),
 		"escmsg in upper case":    with(t, `d41f7b90-aac1`, `D41F7B90-AAC1`),
 
 		"actions":             with(t, action, `,"actions":[`+object+`,{"id":5,"who_agentid":99,"who_type":1}]`),
+		"action, a list":      with(t, action, `,"action":[`+object+`,{"id":5,"who_agentid":99,"who_type":1}]`),
+		"ticket.action, list": with(t, action, ``, ticket, ticket+`"action":[`+object+`,{"id":7}],`),
+		"only an action's":    with(t, `"object_id":1337,`, ``, ticket, `"ticket":{`, action, `,"actions":[`+object+`,{"id":5,"ticket_id":1337}]`),
 		"actions, an object":  with(t, action, `,"actions":`+object),
 		"object":              with(t, action, `,"object":`+object),
 		"data":                with(t, action, `,"data":`+object),
@@ -133,6 +138,21 @@ func TestEveryWayToSayTheSameGivesTheSameEvent(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got.AppendJSON(nil), want.AppendJSON(nil))
 			}
 		})
+	}
+}
+
+// Halo may say the same GUID with and without braces, where the webhook is made
+// and where it is used.
+func TestBracesAroundAWebhookMakeItNoOther(t *testing.T) {
+	braced := delivery
+	braced.Connection.WebhookID = "{" + braced.Connection.WebhookID + "}"
+	for name, d := range map[string]Delivery{"known without": delivery, "known with": braced} {
+		for _, id := range []string{"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5", "{c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5}"} {
+			r, err := Decode([]byte(with(t, "c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5", id)), d)
+			if err != nil || r.Events[0].Refusal != "" {
+				t.Errorf("%s, sent as %s: %q, %v", name, id, r.Events[0].Refusal, err)
+			}
+		}
 	}
 }
 

@@ -54,8 +54,9 @@ func (w *walker) delivery() int {
 		if i = w.item(i, 1, &outer); i < 0 {
 			return i
 		}
-		if outer.standsAlone() || !w.batch(&outer) {
-			w.items = append(w.items, outer)
+		lent := outer.lent && w.lentByArray()
+		if outer.standsAlone() && !lent || !w.batch(&outer) || lent && w.actionsOf(&outer) {
+			w.items = append(w.items[:0], outer)
 		}
 	case i < len(w.b) && w.b[i] == '[':
 		if i = w.list(i, 1); i < 0 {
@@ -149,6 +150,30 @@ func (w *walker) batch(outer *item) bool {
 		}
 	}
 	return len(w.items) > 0
+}
+
+// lentByArray reports whether the action of the lone object at hand is an
+// element of one of its arrays.
+func (w *walker) lentByArray() bool {
+	action, _ := w.action()
+	return slices.ContainsFunc(w.arrays[:w.numArrays], func(a array) bool {
+		for _, f := range [...]field{fTicketID, fTicketid} {
+			if s := action.span(f); a.value.from < s.from && s.to < a.value.to {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// actionsOf reports whether the batch's items are no envelopes but the actions
+// of outer, which has no other word for its ticket: none of them says itself
+// what happened, and none is of another ticket.
+func (w *walker) actionsOf(outer *item) bool {
+	return !slices.ContainsFunc(w.items, func(it item) bool {
+		return it.escmsg != (span{}) || it.event != outer.event || it.notification != outer.notification ||
+			it.ticket > 0 && it.ticket != outer.ticket
+	})
 }
 
 // object reads the members of the object at i that its place allows, and steps
@@ -250,7 +275,7 @@ func (w *walker) child(i, depth int, r role) int {
 	switch {
 	case w.b[i] == '{':
 		return w.object(i, depth+1, r)
-	case w.b[i] == '[' && (r == rActions || r == rTicketActions):
+	case w.b[i] == '[' && r.listed():
 		first := true
 		return w.elements(i, func(i int) int {
 			isFirst := first
