@@ -19,13 +19,15 @@ func TestABuildIsNamedByTheBestThatIsKnown(t *testing.T) {
 		"told, as an image is": {"v1.2.0", "(devel)", nil, Info{"v1.2.0", "unknown", "go1.26.8"}, "v1.2.0 go1.26.8"},
 		"told, in a repository": {
 			"v1.2.0", "v1.2.0", vcs("false"),
-			Info{"v1.2.0", hash, "go1.26.8"}, "v1.2.0 458ce58aa11b go1.26.8",
+			Info{"v1.2.0", hash, "go1.26.8"},
+			"v1.2.0 458ce58aa11b go1.26.8",
 		},
 		"told outweighs": {"v1.2.0", "v1.1.0", nil, Info{"v1.2.0", "unknown", "go1.26.8"}, "v1.2.0 go1.26.8"},
 		"a tag":          {"", "v1.2.0", vcs("true"), Info{"v1.2.0", hash + "-dirty", "go1.26.8"}, "v1.2.0 458ce58aa11b-dirty go1.26.8"},
 		"a pseudo-version says the revision": {
 			"", "v0.0.0-20261125151700-458ce58aa11b", vcs("false"),
-			Info{"v0.0.0-20261125151700-458ce58aa11b", hash, "go1.26.8"}, "v0.0.0-20261125151700-458ce58aa11b go1.26.8",
+			Info{"v0.0.0-20261125151700-458ce58aa11b", hash, "go1.26.8"},
+			"v0.0.0-20261125151700-458ce58aa11b go1.26.8",
 		},
 		"the revision alone": {"", "(devel)", vcs("true"), Info{hash + "-dirty", hash + "-dirty", "go1.26.8"}, hash + "-dirty go1.26.8"},
 		"nothing":            {"", "(devel)", nil, Info{"unknown", "unknown", "go1.26.8"}, "unknown go1.26.8"},
