@@ -86,7 +86,7 @@ func (s *Sink) insist(ctx context.Context, b *batch, name string, step func(cont
 		err := s.attempt(ctx, step)
 		if err == nil {
 			if failed > 0 {
-				s.unready.Store(nil)
+				s.ready.succeeds()
 				s.log.InfoContext(ctx, name+" succeeds again", "attempts", failed+1)
 			}
 			return nil
@@ -96,7 +96,7 @@ func (s *Sink) insist(ctx context.Context, b *batch, name string, step func(cont
 		}
 		class := clickhouse.ClassOf(err)
 		s.metrics.failures.WithLabelValues(name).Inc()
-		s.notReady(fmt.Sprintf("%s fails: %v", name, err))
+		s.ready.fails(fmt.Sprintf("%s fails: %v", name, err))
 		d := backoff(failed)
 		level := slog.LevelWarn
 		if class == clickhouse.Misconfigured || errors.Is(err, errTableRefuses) {
@@ -165,6 +165,7 @@ func (s *Sink) append(ctx context.Context, b *batch) (refused []letter, err erro
 func (s *Sink) appendOnce(ctx context.Context, rows []Outcome) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	defer s.ready.inserting()()
 	began := time.Now()
 	err := s.store.Append(ctx, rows)
 	if err == nil {

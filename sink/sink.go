@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -91,8 +90,7 @@ type Sink struct {
 
 	consumer, producer *kgo.Client
 
-	// unready is why not all is well, for Ready; nil when it is.
-	unready atomic.Pointer[string]
+	ready readiness
 
 	// wish rings when the group wants to rebalance and we are in its way.
 	wish bell
@@ -117,20 +115,9 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	}
 	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log)}
 	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
-	s.notReady("not started")
+	s.ready.outside("not started")
 	return s, nil
 }
-
-// Ready returns nil when the sink is a member of its group and its last append
-// succeeded. A sink that is not ready loses nothing; it lags.
-func (s *Sink) Ready() error {
-	if why := s.unready.Load(); why != nil {
-		return errors.New(*why)
-	}
-	return nil
-}
-
-func (s *Sink) notReady(why string) { s.unready.Store(&why) }
 
 // Run consumes until ctx is done, then appends and commits what it has in
 // hand, for at most Config.Drain, leaves the group and returns nil. It returns
@@ -144,9 +131,9 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	defer s.producer.Close()
 	// Before the client exists: it may be assigned partitions, and say so, before
 	// the next line of ours runs.
-	s.notReady("joining its consumer group")
+	s.ready.outside("joining its consumer group")
 	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat([]kgo.Opt{
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { s.unready.Store(nil) }),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { s.ready.inside() }),
 		kgo.OnPartitionsRevoked(s.takenAway),
 		kgo.OnPartitionsLost(s.takenAway),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.wish.ring() }),
@@ -155,7 +142,7 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("sink: %w", err)
 	}
 	defer kafka.Leave(s.consumer)
-	defer s.notReady("stopped")
+	defer s.ready.outside("stopped")
 
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
@@ -224,7 +211,7 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 		switch {
 		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, kgo.ErrClientClosed):
 		case errors.As(e.Err, &session):
-			s.notReady("out of its consumer group")
+			s.ready.outside("out of its consumer group")
 			s.log.WarnContext(ctx, "out of the consumer group, rejoining", "err", e.Err)
 		default:
 			s.log.WarnContext(ctx, "cannot fetch", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
