@@ -58,14 +58,20 @@ func TestWhatWasMappedByHandHoldsForThoseWhomTheNewNameListsToo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				for _, a := range []halotest.Agent{
-					{ID: 2, Name: "Ada", Email: "ada@private.example"}, {ID: 3, Name: "Ben", Email: "ben@x.example"},
-					{ID: 4, Name: "Cat"}, {ID: 5, Name: "Dan", Email: "dan@x.example"}, {ID: 6, Name: "Eva", Email: "desk@x.example"},
+					{ID: 2, Name: "Ada", Email: "ada@private.example"},
+					{ID: 3, Name: "Ben", Email: "ben@x.example"},
+					{ID: 4, Name: "Cat"},
+					{ID: 5, Name: "Dan", Email: "dan@x.example"},
+					{ID: 6, Name: "Eva", Email: "desk@x.example"},
 				} {
 					w.sims[0].AddAgent(a)
 				}
 				for _, a := range []halotest.Agent{
-					{ID: 2, Name: "Ada", Email: "other@x.example"}, {ID: 3, Name: "Bert", Email: "ben@x.example"},
-					{ID: 4, Name: "Cat"}, {ID: 5, Name: "Dan", Email: "dan@x.example"}, {ID: 6, Name: "Finn", Email: "desk@x.example"},
+					{ID: 2, Name: "Ada", Email: "other@x.example"},
+					{ID: 3, Name: "Bert", Email: "ben@x.example"},
+					{ID: 4, Name: "Cat"},
+					{ID: 5, Name: "Dan", Email: "dan@x.example"},
+					{ID: 6, Name: "Finn", Email: "desk@x.example"},
 				} {
 					w.sims[1].AddAgent(a)
 				}
