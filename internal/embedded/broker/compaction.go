@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -17,11 +18,21 @@ func (b *Broker) neverCompact() {
 			switch req := req.(type) {
 			case *kmsg.CreateTopicsRequest:
 				for i := range req.Topics {
-					created(&req.Topics[i])
+					t := &req.Topics[i]
+					t.Configs = wholeInstead(t.Configs,
+						func(c kmsg.CreateTopicsRequestTopicConfig) (string, *string) { return c.Name, c.Value },
+						func(name, value string) kmsg.CreateTopicsRequestTopicConfig {
+							return kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &value}
+						})
 				}
 			case *kmsg.IncrementalAlterConfigsRequest:
 				for i := range req.Resources {
-					altered(&req.Resources[i])
+					r := &req.Resources[i]
+					r.Configs = wholeInstead(r.Configs,
+						func(c kmsg.IncrementalAlterConfigsRequestResourceConfig) (string, *string) { return c.Name, c.Value },
+						func(name, value string) kmsg.IncrementalAlterConfigsRequestResourceConfig {
+							return kmsg.IncrementalAlterConfigsRequestResourceConfig{Name: name, Op: kmsg.IncrementalAlterConfigOpSet, Value: &value}
+						})
 				}
 			}
 			return nil, nil, false
@@ -29,51 +40,23 @@ func (b *Broker) neverCompact() {
 	}
 }
 
-// whole is the configuration of a topic that is kept for ever.
-func whole() map[string]string {
-	return map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-}
-
-func compacts(name string, value *string) bool {
-	return name == "cleanup.policy" && value != nil && strings.Contains(*value, "compact")
-}
-
-func created(t *kmsg.CreateTopicsRequestTopic) {
-	asked := false
-	var kept []kmsg.CreateTopicsRequestTopicConfig
-	for _, c := range t.Configs {
-		asked = asked || compacts(c.Name, c.Value)
-		if whole()[c.Name] == "" {
-			kept = append(kept, c)
-		}
+// wholeInstead replaces a compaction, where it is asked for, by a topic that is
+// kept for ever.
+func wholeInstead[C any](asked []C, read func(C) (name string, value *string), write func(name, value string) C) []C {
+	compacts := func(c C) bool {
+		name, value := read(c)
+		return name == "cleanup.policy" && value != nil && strings.Contains(*value, "compact")
 	}
-	if !asked {
-		return
+	if !slices.ContainsFunc(asked, compacts) {
+		return asked
 	}
-	for name, value := range whole() {
-		c := kmsg.NewCreateTopicsRequestTopicConfig()
-		c.Name, c.Value = name, &value
-		kept = append(kept, c)
+	whole := map[string]string{"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+	instead := slices.DeleteFunc(asked, func(c C) bool {
+		name, _ := read(c)
+		return whole[name] != ""
+	})
+	for name, value := range whole {
+		instead = append(instead, write(name, value))
 	}
-	t.Configs = kept
-}
-
-func altered(r *kmsg.IncrementalAlterConfigsRequestResource) {
-	asked := false
-	var kept []kmsg.IncrementalAlterConfigsRequestResourceConfig
-	for _, c := range r.Configs {
-		asked = asked || compacts(c.Name, c.Value)
-		if whole()[c.Name] == "" {
-			kept = append(kept, c)
-		}
-	}
-	if !asked {
-		return
-	}
-	for name, value := range whole() {
-		c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-		c.Name, c.Op, c.Value = name, kmsg.IncrementalAlterConfigOpSet, &value
-		kept = append(kept, c)
-	}
-	r.Configs = kept
+	return instead
 }
