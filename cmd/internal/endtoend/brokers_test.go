@@ -26,7 +26,7 @@ type three struct {
 
 func newThree(t *testing.T) *three {
 	t.Helper()
-	if c := chosen(); c.kafka != jars {
+	if c := chosen().severalBrokers(); c.kafka != jars {
 		t.Skipf("Kafka is %s: three brokers to break come from deploy/kafka-local only, which needs Java and Maven", c.kafka)
 	}
 	s := newStackOn(t, 3)

@@ -74,6 +74,15 @@ var chosen = sync.OnceValue(func() choice {
 	return c
 })
 
+// severalBrokers is the choice for a test that breaks one broker of several.
+// There is one container; the jars give as many brokers as are asked for.
+func (c choice) severalBrokers() choice {
+	if c.kafka == docker && kafkalocal.Present(context.Background()) == nil {
+		c.kafka = jars
+	}
+	return c
+}
+
 func underTest() string {
 	c := chosen()
 	s := fmt.Sprintf("engines under test: Kafka: %s; ClickHouse: %s", c.kafka, c.clickhouse)
@@ -88,6 +97,9 @@ func underTest() string {
 func (s *stack) startEngines(brokers int) {
 	s.t.Helper()
 	c := chosen()
+	if brokers > 1 {
+		c = c.severalBrokers()
+	}
 	if c.kafka == given || c.clickhouse == given {
 		// Others may be there too, our own last run among them.
 		name := "test_" + strings.ToLower(rand.Text()[:10])
