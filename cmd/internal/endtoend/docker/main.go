@@ -56,10 +56,11 @@ func main() {
 	http := flag.Int("clickhouse-http", 0, "run ClickHouse, its HTTP interface at this port")
 	native := flag.Int("clickhouse-native", 0, "its native protocol at this one")
 	flag.Parse()
-	// An interrupt at the keyboard reaches the caller and this program at once.
-	// The caller's end then ends the input, and the next answer finds nobody;
-	// neither may keep this program from removing its containers.
-	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
+	// An interrupt at the keyboard, or what ends a whole process group, reaches
+	// the caller and this program at once. The caller's end then ends the input,
+	// and the next answer finds nobody; neither may keep this program from
+	// removing its containers.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	if err := run(context.Background(), *kafka, *http, *native, os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "docker:", err)
 		os.Exit(1)
