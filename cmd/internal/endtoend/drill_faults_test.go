@@ -205,10 +205,23 @@ func (o *outage) writeMoved() {
 	o.produce(again(r, a.AppendJSON(nil)))
 }
 
-// dateBack writes that an agent whose events were skipped had a user all the
-// while.
+// dateBack writes that an agent, one of whose events was just skipped, had a
+// user all the while. The processor notices it by what it has judged itself, and
+// it may have been started a moment ago.
 func (o *outage) dateBack() {
-	m := schemas.Mapping{Tenant: o.busy.id, Agent: 11}.Assign("user-11", time.Now().Add(-time.Hour))
+	o.t.Helper()
+	const agent = 11
+	d := o.busy.statusChange(1_000_000, agent)
+	if status, answer := o.busy.post(o.t.Context(), d.body); status != 200 {
+		o.t.Fatalf("%d %s", status, answer)
+	}
+	await(o.t, time.Minute, "an event of the agent is skipped", func() error {
+		if n := o.sql(fmt.Sprintf("SELECT count() FROM skipped WHERE tenant_id = '%s' AND event_id = '%s'", o.busy.id, d.id)); n[0] != "1" {
+			return fmt.Errorf("%s rows", n[0])
+		}
+		return nil
+	})
+	m := schemas.Mapping{Tenant: o.busy.id, Agent: agent}.Assign("user-11", time.Now().Add(-time.Hour))
 	r := again(o.mapping(), m.AppendJSON(nil))
 	r.Key = []byte(m.Key())
 	o.produce(r)
