@@ -128,25 +128,22 @@ func scaled(t *testing.T, rules string) string {
 	return rules
 }
 
-// watch knows which alerts fire, and since when.
+// watch knows which alerts fire, and what became of each.
 type watch struct {
 	t   testing.TB
 	api v1.API
 
-	mu    sync.Mutex
-	now   map[string]bool
-	began int                      // how often one began to fire
-	fired map[string]time.Duration // how long after its cause
-	ended map[string]time.Duration // how long after the fault was healed
-	cause map[string]time.Time
-	heal  map[string]time.Time
+	mu      sync.Mutex
+	now     map[string]bool
+	began   int // how often one began to fire
+	courses map[string]*course
 }
 
+// course is what became of an alert, from its fault on; zero where it has not.
+type course struct{ caused, fired, healed, ended time.Time }
+
 func watchAlerts(t testing.TB, api v1.API) *watch {
-	w := &watch{
-		t: t, api: api, now: map[string]bool{}, fired: map[string]time.Duration{}, ended: map[string]time.Duration{},
-		cause: map[string]time.Time{}, heal: map[string]time.Time{},
-	}
+	w := &watch{t: t, api: api, now: map[string]bool{}, courses: map[string]*course{}}
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		for t.Context().Err() == nil {
@@ -180,15 +177,15 @@ func (w *watch) look() {
 			w.began++
 			w.t.Logf("%s fires", name)
 		}
-		if since, ours := w.cause[name]; ours && w.fired[name] == 0 {
-			w.fired[name] = at.Sub(since)
+		if c := w.courses[name]; c != nil && c.fired.IsZero() {
+			c.fired = at
 		}
 	}
 	for name := range w.now {
 		if !now[name] {
 			w.t.Logf("%s ends", name)
-			if since, healed := w.heal[name]; healed && w.ended[name] == 0 {
-				w.ended[name] = at.Sub(since)
+			if c := w.courses[name]; c != nil && !c.healed.IsZero() && c.ended.IsZero() {
+				c.ended = at
 			}
 		}
 	}
@@ -239,25 +236,30 @@ func (w *watch) run(p phase) {
 		}
 		return nil
 	})
-	note := func(into map[string]time.Time) func(drill) {
-		return func(d drill) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			for _, name := range d.alerts() {
-				into[name] = time.Now()
-			}
-		}
-	}
 	p.each(func(d drill) { w.t.Logf("FAULT: %s", d.fault) })
-	p.each(note(w.cause))
+	w.note(p, func(c *course) { c.caused = time.Now() })
 	p.each(func(d drill) { d.cause() })
 	p.each(func(d drill) { w.wait("fires", d.during) })
-	p.each(note(w.heal))
+	w.note(p, func(c *course) { c.healed = time.Now() })
 	p.each(func(d drill) { d.heal() })
 	w.t.Log("healed")
 	p.each(func(d drill) { w.wait("fires", d.after) })
 	p.each(func(d drill) {
 		w.wait("ends", slices.DeleteFunc(d.alerts(), slow))
+	})
+}
+
+// note writes into the courses of a phase's alerts.
+func (w *watch) note(p phase, write func(*course)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.each(func(d drill) {
+		for _, name := range d.alerts() {
+			if w.courses[name] == nil {
+				w.courses[name] = &course{}
+			}
+			write(w.courses[name])
+		}
 	})
 }
 
@@ -271,7 +273,7 @@ func (w *watch) wait(what string, names []string) {
 		await(w.t, 3*time.Minute, name+" "+what, func() error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if what == "fires" && w.fired[name] == 0 || what == "ends" && w.now[name] {
+			if what == "fires" && w.courses[name].fired.IsZero() || what == "ends" && w.now[name] {
 				return fmt.Errorf("these fire: %v", slices.Sorted(maps.Keys(w.now)))
 			}
 			return nil
@@ -290,7 +292,12 @@ func (w *watch) report(phases []phase) string {
 			fmt.Fprintf(&out, "\n%s\n", d.fault)
 			for _, name := range d.alerts() {
 				alerts++
-				fmt.Fprintf(&out, "  %-26s fired after %5.1f s, ended %5.1f s after the repair\n", name, w.fired[name].Seconds(), w.ended[name].Seconds())
+				c := w.courses[name]
+				ended := "ended before the repair"
+				if !c.ended.IsZero() {
+					ended = fmt.Sprintf("ended %5.1f s after the repair", c.ended.Sub(c.healed).Seconds())
+				}
+				fmt.Fprintf(&out, "  %-26s fired after %5.1f s, %s\n", name, c.fired.Sub(c.caused).Seconds(), ended)
 			}
 		})
 	}
