@@ -11,9 +11,8 @@ CREATE ROLE IF NOT EXISTS halo_connect;
 CREATE ROLE IF NOT EXISTS halo_analyst;
 
 -- haloctl migrate: makes the database, tables and views, sets the retention and
--- records what it did. DROP VIEW belongs to CREATE OR REPLACE VIEW. It may drop
--- no table.
-GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW ON worksights.* TO halo_migrate;
+-- records what it did. It may drop nothing.
+GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW ON worksights.* TO halo_migrate;
 GRANT ALTER TABLE ON worksights.* TO halo_migrate;
 GRANT SELECT ON worksights.* TO halo_migrate;
 GRANT INSERT ON worksights.schema_migrations TO halo_migrate;

@@ -26,7 +26,7 @@
 --
 --   optimize_move_to_prewhere_if_final = 0: a filter that ran before the fold
 --   would let a repeat stand in for the first arrival that it filtered out.
-CREATE OR REPLACE VIEW activities AS
+CREATE VIEW IF NOT EXISTS activities AS
 SELECT
     activity_id,
     tenant_id,

@@ -1,7 +1,7 @@
 -- Events that made no activity, with the reason, repeats folded. The three reads
 -- and their settings are those of the view activities, for the reasons given
 -- there.
-CREATE OR REPLACE VIEW skipped AS
+CREATE VIEW IF NOT EXISTS skipped AS
 SELECT
     activity_id AS event_id,
     tenant_id,

@@ -3,7 +3,7 @@
 -- since such a view sees the rows of an insert and not what they fold to. A
 -- filter on day prunes granules as one on occurred_at does, because toDate is
 -- monotonic. Filter by tenant_id and by day.
-CREATE OR REPLACE VIEW daily_activity AS
+CREATE VIEW IF NOT EXISTS daily_activity AS
 SELECT
     tenant_id,
     user_id,

@@ -1,9 +1,9 @@
 // Package clickhouse holds deploy/clickhouse to the engine: every query is run
 // on rows whose answers are known, every statement about rights is read by
-// ClickHouse's own parser, and what it names must be in the migrated schema.
+// ClickHouse's own parser, what it names must be in the migrated schema, and each
+// role does its work under its rights and is refused what is not its work.
 //
-// The embedded engine has no users, so that rights are not tried out here, only
-// read. Where TEST_CLICKHOUSE_DSN names a server, the queries run there.
+// Where TEST_CLICKHOUSE_DSN names a server, the queries run there.
 package clickhouse
 
 import (

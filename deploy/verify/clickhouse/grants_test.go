@@ -14,8 +14,8 @@ var passwords = ch.Parameters{
 	"migrate_password": "m", "sink_password": "s", "connect_password": "c", "analyst_password": "a",
 }
 
-// TestTheEngineReadsEveryStatementAboutRights has ClickHouse's parser read them.
-// What they do cannot be shown without a server.
+// TestTheEngineReadsEveryStatementAboutRights has ClickHouse's parser read them,
+// those too that the embedded engine cannot carry out: it keeps no users.
 func TestTheEngineReadsEveryStatementAboutRights(t *testing.T) {
 	conn := migrated(t)
 	for _, file := range []string{"grants.sql", "users.sql"} {
@@ -116,7 +116,7 @@ func TestNobodyMayDoMoreThanHisStageDoes(t *testing.T) {
 	}
 	reads := []string{"SELECT outcomes_log", "SELECT activities", "SELECT skipped", "SELECT daily_activity"}
 	want := map[string][]string{
-		"halo_migrate":      {"CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP VIEW *", "ALTER TABLE *", "SELECT *", "INSERT schema_migrations"},
+		"halo_migrate":      {"CREATE DATABASE, CREATE TABLE, CREATE VIEW *", "ALTER TABLE *", "SELECT *", "INSERT schema_migrations"},
 		"halo_sink":         {"INSERT outcomes_log"},
 		"halo_connect":      reads[:3],
 		"halo_analyst":      reads,

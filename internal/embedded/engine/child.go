@@ -33,6 +33,7 @@ type order struct {
 	Library  string
 	Dir      string
 	Memory   int64
+	Users    string
 	Sessions int
 	Patience time.Duration
 }
@@ -133,6 +134,13 @@ func openEngine(life context.Context, o order, log *slog.Logger) (srv *http.Serv
 	}
 	_ = guardSignals(func() error { lib.setSignalHandlersEnabled(0); return nil })
 	args := []string{"clickhouse", "--path=" + filepath.Join(o.Dir, "data"), "--config-file=" + config}
+	if o.Users != "" {
+		users := filepath.Join(o.Dir, "users.xml")
+		if err := os.WriteFile(users, []byte(o.Users), 0o600); err != nil {
+			return nil, nil, "", fmt.Errorf("write the engine's users: %w", err)
+		}
+		args = append(args, "--users_config="+users)
+	}
 	p, err := newPool(lib, args, sessionSettings(o.Memory), o.Sessions, log)
 	if err != nil {
 		return nil, nil, "", fmt.Errorf("start the engine in %s: %w", o.Dir, err)

@@ -23,6 +23,9 @@ type Config struct {
 	Library string
 	// Memory caps what the engine allocates, in bytes; 0 is [DefaultMemory].
 	Memory int64
+	// Users is what a server calls users.xml. Its user "default" is who every
+	// statement runs as. "" is one who may do everything but manage access.
+	Users string
 }
 
 // DefaultMemory leaves room under 1 GB for the four stages and the broker. The
