@@ -1,10 +1,15 @@
 package grafana
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"sigs.k8s.io/yaml"
 
 	"github.com/worksights/halo-connector/deploy/verify/names"
@@ -50,6 +55,39 @@ func TestEveryExpressionAsksForWhatTheStagesHave(t *testing.T) {
 	}
 	if len(expressions) < 50 {
 		t.Errorf("%d expressions: this proves nothing", len(expressions))
+	}
+}
+
+// TestGrafanaKnowsEveryField decodes the dashboards into Grafana's own types, of
+// panels too. A field that is misspelt would be ignored by Grafana without a
+// word.
+func TestGrafanaKnowsEveryField(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	unknown := func(dashboard []byte) (fields []string) {
+		var errs cog.BuildErrors
+		err := new(grafana.Dashboard).UnmarshalJSONStrict(dashboard)
+		if err != nil && !errors.As(err, &errs) {
+			return []string{err.Error()}
+		}
+		for _, e := range errs {
+			// A field that is left out has a default in Grafana.
+			if e.Message != "required field is missing from input" {
+				fields = append(fields, e.Error())
+			}
+		}
+		return fields
+	}
+	for _, d := range all(t) {
+		b, err := os.ReadFile(deploy + "/grafana/dashboards/" + d.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range unknown(b) {
+			t.Errorf("%s: %s", d.File, field)
+		}
+		if misspelt := bytes.ReplaceAll(b, []byte(`"fillOpacity"`), []byte(`"fillOpacty"`)); len(unknown(misspelt)) == 0 {
+			t.Errorf("%s: a misspelt option of a panel was taken: this proves nothing", d.File)
+		}
 	}
 }
 
