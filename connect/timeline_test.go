@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"net/url"
 	"slices"
@@ -56,7 +55,7 @@ func TestTimelineInMemory(t *testing.T) {
 }
 
 func TestTimelineInClickHouse(t *testing.T) {
-	conn := database(t)
+	conn := clickhousetest.Migrated(t)
 	rows := []outcome{{connect.Activity{ID: "00000000-0000-4000-8000-000000000001", Tenant: "acme", OccurredAt: noon(), ReceivedAt: noon()}, "unmapped"}}
 	for _, a := range history() {
 		rows = append(rows, outcome{a, ""})
@@ -142,20 +141,6 @@ func timelineSuite(t *testing.T, o connect.Outcomes) {
 	}
 }
 
-func database(t *testing.T) driver.Conn {
-	t.Helper()
-	dsn := clickhousetest.DSN(t)
-	if err := clickhouse.Migrate(t.Context(), dsn, 25, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
 // An outcome is an activity, or a skip where it has a reason.
 type outcome struct {
 	connect.Activity
@@ -182,7 +167,7 @@ func insert(t *testing.T, conn driver.Conn, rows ...outcome) {
 }
 
 func TestClickHouseTellsArrivalsAndCounts(t *testing.T) {
-	conn := database(t)
+	conn := clickhousetest.Migrated(t)
 	o := connect.NewClickHouse(conn)
 	ctx := t.Context()
 	if last, err := o.LastDelivery(ctx, "acme"); err != nil || !last.IsZero() {
@@ -243,7 +228,7 @@ func TestClickHouseTellsArrivalsAndCounts(t *testing.T) {
 
 // Texts of ClickHouse's exceptions quote rows and queries.
 func TestFailuresOfClickHouseQuoteNothing(t *testing.T) {
-	conn := database(t)
+	conn := clickhousetest.Migrated(t)
 	o := connect.NewClickHouse(conn)
 	if err := conn.Exec(t.Context(), "DROP VIEW activities"); err != nil {
 		t.Fatal(err)

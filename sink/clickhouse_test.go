@@ -3,14 +3,12 @@ package sink_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
-	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/clickhousetest"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
@@ -22,15 +20,7 @@ import (
 // proven where it is set, may take those at any moment.
 func migrated(t testing.TB) driver.Conn {
 	t.Helper()
-	dsn := clickhousetest.DSN(t)
-	if err := clickhouse.Migrate(t.Context(), dsn, 25, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := clickhousetest.Migrated(t)
 	if err := conn.Exec(t.Context(), "ALTER TABLE outcomes_log REMOVE TTL"); err != nil {
 		t.Fatal(err)
 	}

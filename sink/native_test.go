@@ -2,7 +2,6 @@ package sink
 
 import (
 	"bytes"
-	"log/slog"
 	"reflect"
 	"testing"
 	"time"
@@ -11,7 +10,6 @@ import (
 	chcolumn "github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
-	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/clickhousetest"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -21,17 +19,9 @@ import (
 // among them, and the driver fills that. The embedded engine speaks HTTP only,
 // and never names LowCardinality to a client.
 func TestColumnsFitTheTypesThatAServerSends(t *testing.T) {
-	dsn := clickhousetest.DSN(t)
-	if err := clickhouse.Migrate(t.Context(), dsn, 25, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	conn := clickhousetest.Migrated(t)
 	var described []struct{ Name, Type string }
-	err = conn.Select(t.Context(), &described, `SELECT name AS "Name", type AS "Type" FROM system.columns
+	err := conn.Select(t.Context(), &described, `SELECT name AS "Name", type AS "Type" FROM system.columns
 		WHERE database = currentDatabase() AND table = 'outcomes_log' AND default_kind != 'MATERIALIZED'`)
 	if err != nil {
 		t.Fatal(err)

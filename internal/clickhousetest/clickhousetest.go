@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
+	ch "github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/embedded/engine"
 )
 
@@ -53,6 +55,22 @@ func DSN(t testing.TB) string {
 		server = "http://" + embedded(t).Addr()
 	}
 	return FreshDatabase(t, server)
+}
+
+// Migrated returns a connection to an empty database with our schema, made for t
+// and dropped at its end.
+func Migrated(t testing.TB) driver.Conn {
+	t.Helper()
+	dsn := DSN(t)
+	if err := clickhouse.Migrate(t.Context(), dsn, clickhouse.DefaultRetention, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := clickhouse.Open(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }
 
 // Engine returns the embedded engine of this test binary, for tests that do
@@ -95,11 +113,11 @@ func FreshDatabase(t testing.TB, dsn string) string {
 		t.Fatal("TEST_CLICKHOUSE_DSN cannot be parsed") // its text may hold a password
 	}
 	at.Path = "/default"
-	opts, err := clickhouse.ParseDSN(at.String())
+	opts, err := ch.ParseDSN(at.String())
 	if err != nil {
 		t.Fatal("TEST_CLICKHOUSE_DSN cannot be parsed")
 	}
-	conn, err := clickhouse.Open(opts)
+	conn, err := ch.Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

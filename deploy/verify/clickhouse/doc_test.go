@@ -8,7 +8,6 @@ package clickhouse
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -16,28 +15,12 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/clickhousetest"
 )
 
 const folder = "../../clickhouse/"
 
 func TestMain(m *testing.M) { clickhousetest.Main(m) }
-
-// migrated returns a connection to a fresh database with our schema.
-func migrated(t *testing.T) driver.Conn {
-	t.Helper()
-	dsn := clickhousetest.DSN(t)
-	if err := clickhouse.Migrate(t.Context(), dsn, clickhouse.DefaultRetention, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
 
 func read(t *testing.T, name string) string {
 	t.Helper()

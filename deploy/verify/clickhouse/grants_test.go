@@ -8,6 +8,8 @@ import (
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/worksights/halo-connector/internal/clickhousetest"
 )
 
 var passwords = ch.Parameters{
@@ -17,7 +19,7 @@ var passwords = ch.Parameters{
 // TestTheEngineReadsEveryStatementAboutRights has ClickHouse's parser read them,
 // those too that the embedded engine cannot carry out: it keeps no users.
 func TestTheEngineReadsEveryStatementAboutRights(t *testing.T) {
-	conn := migrated(t)
+	conn := clickhousetest.Migrated(t)
 	for _, file := range []string{"grants.sql", "users.sql"} {
 		all := statements(read(t, file))
 		if len(all) < 10 {
@@ -54,7 +56,7 @@ var (
 )
 
 func TestGrantsNameWhatIsThere(t *testing.T) {
-	conn := migrated(t)
+	conn := clickhousetest.Migrated(t)
 	tables := column(t, conn, "SELECT name FROM system.tables WHERE database = currentDatabase() AND name NOT LIKE '.%'")
 	roles, policed := map[string]bool{}, map[string]bool{}
 	all := statements(read(t, "grants.sql"))

@@ -9,6 +9,7 @@ import (
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/worksights/halo-connector/internal/clickhousetest"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 )
@@ -98,7 +99,7 @@ func queries(t *testing.T) map[string]string {
 }
 
 func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
-	conn := migrated(t)
+	conn := clickhousetest.Migrated(t)
 	store := sink.NewClickHouse(conn)
 	// In two inserts, so that repeats lie in another part than what they repeat.
 	all := rows()
