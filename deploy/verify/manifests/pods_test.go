@@ -1,12 +1,14 @@
 package manifests
 
 import (
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/worksights/halo-connector/internal/daemon"
@@ -152,6 +154,32 @@ func TestEveryStageIsProbedWhereItAnswers(t *testing.T) {
 			if _, ok := ports[p.TargetPort.StrVal]; !ok {
 				t.Errorf("%s: the Service leads to a port %q that there is not", name, p.TargetPort.StrVal)
 			}
+		}
+	}
+}
+
+// TestNewPodsAreSpreadAmongThemselves: counted with those that a rollout is about
+// to take away, the new pods of a stage end up in one zone, or on one node.
+func TestNewPodsAreSpreadAmongThemselves(t *testing.T) {
+	c := rendered(t, "example")
+	for name := range stages(t) {
+		d := c.deployments[name].Spec
+		var over []string
+		for _, s := range d.Template.Spec.TopologySpreadConstraints {
+			over = append(over, s.TopologyKey)
+			if !reflect.DeepEqual(s.LabelSelector, d.Selector) {
+				t.Errorf("%s: over %s others are counted", name, s.TopologyKey)
+			}
+			if !slices.Equal(s.MatchLabelKeys, []string{appsv1.DefaultDeploymentUniqueLabelKey}) {
+				t.Errorf("%s: over %s pods of the version before are counted", name, s.TopologyKey)
+			}
+			// A stage in one zone is better than one that is not there.
+			if s.WhenUnsatisfiable != corev1.ScheduleAnyway {
+				t.Errorf("%s: %s of a pod that finds no place", name, s.WhenUnsatisfiable)
+			}
+		}
+		if !slices.Equal(over, []string{corev1.LabelTopologyZone, corev1.LabelHostname}) {
+			t.Errorf("%s is spread over %v", name, over)
 		}
 	}
 }
