@@ -2,8 +2,12 @@ package manifests
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -72,7 +76,7 @@ type cluster struct {
 	ingresses   map[string]*networkingv1.Ingress
 	monitors    map[string]*serviceMonitor
 	rules       map[string]*prometheusRule
-	objects     int
+	objects     []object
 }
 
 // rendered builds the overlay as kubectl apply -k does.
@@ -138,7 +142,7 @@ func (c *cluster) decode(t *testing.T, where string, text []byte) {
 		if err != nil {
 			t.Errorf("%s: %s %s: %v", where, o.Kind, o.Metadata.Name, err)
 		}
-		c.objects++
+		c.objects = append(c.objects, o)
 	}
 }
 
@@ -147,10 +151,55 @@ func strict[T any](doc []byte, o object, into *map[string]*T) error {
 	if err := yaml.UnmarshalStrict(doc, v); err != nil {
 		return err
 	}
+	if err := kept(doc, v); err != nil {
+		return err
+	}
 	if *into == nil {
 		*into = map[string]*T{}
 	}
 	(*into)[o.Metadata.Name] = v
+	return nil
+}
+
+// kept fails where the server would write down something else than doc says, such
+// as 20k for 20000: every apply would then change the object, or say so.
+func kept(doc []byte, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	var said, written any
+	if err := errors.Join(yaml.Unmarshal(doc, &said), json.Unmarshal(b, &written)); err != nil {
+		return err
+	}
+	return within("", said, written)
+}
+
+// within fails unless everything in said is in written too, which may hold more.
+func within(path string, said, written any) error {
+	switch s := said.(type) {
+	case map[string]any:
+		if w, ok := written.(map[string]any); ok {
+			for k := range s {
+				if err := within(path+"."+k, s[k], w[k]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	case []any:
+		if w, ok := written.([]any); ok && len(w) == len(s) {
+			for i := range s {
+				if err := within(fmt.Sprintf("%s[%d]", path, i), s[i], w[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	if !reflect.DeepEqual(said, written) {
+		return fmt.Errorf("%s: %v is written down as %v", path, said, written)
+	}
 	return nil
 }
 
@@ -170,13 +219,22 @@ func TestEveryManifestIsReadStrictly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.objects < 25 {
-		t.Errorf("%d objects: this proves nothing", c.objects)
+	if len(c.objects) < 25 {
+		t.Errorf("%d objects: this proves nothing", len(c.objects))
 	}
 	// A field that is misspelt must be seen.
 	bad := []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replica: 1}\n")
 	if strict(bad, object{}, &c.deployments) == nil {
 		t.Error("a misspelt field is not seen: this proves nothing")
+	}
+	// And a quantity that is spelt otherwise.
+	odd := []byte("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: x}\nspec: {maxUnavailable: 1}\n")
+	if err := strict(odd, object{}, &c.budgets); err != nil {
+		t.Errorf("as the server spells it: %v", err)
+	}
+	odd = []byte("apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: x}\nspec: {metrics: [{external: {target: {averageValue: \"20000\"}}}]}\n")
+	if strict(odd, object{}, &c.scalers) == nil {
+		t.Error("a quantity that the server spells otherwise is not seen: this proves nothing")
 	}
 }
 
