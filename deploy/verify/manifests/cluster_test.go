@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/worksights/halo-connector/schemas"
@@ -56,91 +54,6 @@ func TestBudgetsAndScalersAreOfStagesThatThereAre(t *testing.T) {
 	}
 	if len(c.scalers) != 3 || len(c.budgets) != 4 {
 		t.Errorf("%d scalers, %d budgets", len(c.scalers), len(c.budgets))
-	}
-}
-
-// concerns says which of our pods a policy is about.
-func concerns(s metav1.LabelSelector, names []string) []string {
-	var chosen []string
-	for _, name := range names {
-		ok := true
-		for k, v := range s.MatchLabels {
-			ok = ok && k == "app.kubernetes.io/name" && v == name
-		}
-		for _, e := range s.MatchExpressions {
-			ok = ok && e.Key == "app.kubernetes.io/name" && e.Operator == metav1.LabelSelectorOpIn && slices.Contains(e.Values, name)
-		}
-		if ok {
-			chosen = append(chosen, name)
-		}
-	}
-	return chosen
-}
-
-// TestOnlyConnectReachesTheWorld reads all policies together: for each pod, all
-// that it may reach.
-func TestOnlyConnectReachesTheWorld(t *testing.T) {
-	names := []string{"ingest", "processor", "sink", "connect", "topics", "migrate"}
-	reach := map[string][]string{}
-	nothing := map[networkingv1.PolicyType][]string{}
-	// The base, where engines are namespaces; the example has addresses.
-	for _, p := range rendered(t, "base").policies {
-		pods := concerns(p.Spec.PodSelector, names)
-		if len(pods) == 0 {
-			t.Errorf("policy %s is about no pod of ours", p.Name)
-		}
-		for _, e := range p.Spec.PodSelector.MatchExpressions {
-			for _, v := range e.Values {
-				if !slices.Contains(names, v) {
-					t.Errorf("policy %s is about %s, which is not there", p.Name, v)
-				}
-			}
-		}
-		if len(p.Spec.Egress) == 0 && len(p.Spec.Ingress) == 0 {
-			for _, kind := range p.Spec.PolicyTypes {
-				nothing[kind] = append(nothing[kind], pods...)
-			}
-		}
-		for _, e := range p.Spec.Egress {
-			if len(e.To) == 0 || len(e.Ports) == 0 {
-				t.Errorf("policy %s opens everything", p.Name)
-			}
-			for _, to := range e.To {
-				where := ""
-				switch {
-				case to.IPBlock != nil:
-					where = to.IPBlock.CIDR
-				case to.NamespaceSelector != nil:
-					where = to.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
-				case to.PodSelector != nil:
-					where = to.PodSelector.MatchLabels["app.kubernetes.io/name"]
-				}
-				for _, pod := range pods {
-					reach[pod] = append(reach[pod], where)
-				}
-			}
-		}
-	}
-	for _, kind := range []networkingv1.PolicyType{networkingv1.PolicyTypeEgress, networkingv1.PolicyTypeIngress} {
-		for _, name := range names {
-			if !slices.Contains(nothing[kind], name) {
-				t.Errorf("%s: %s is open unless a policy says otherwise", name, kind)
-			}
-		}
-	}
-	want := map[string][]string{
-		"ingest":    {"kafka", "kube-system"},
-		"processor": {"kafka", "kube-system"},
-		"sink":      {"clickhouse", "kafka", "kube-system"},
-		"connect":   {"0.0.0.0/0", "2000::/3", "clickhouse", "connect", "kafka", "kube-system"},
-		"topics":    {"kafka", "kube-system"},
-		"migrate":   {"clickhouse", "kube-system"},
-	}
-	for name, w := range want {
-		slices.Sort(reach[name])
-		if !slices.Equal(reach[name], w) {
-			t.Errorf("%s reaches %v, want %v", name, reach[name], w)
-		}
 	}
 }
 
