@@ -145,3 +145,39 @@ func TestTheReadmeMakesEverySecret(t *testing.T) {
 		}
 	}
 }
+
+// TestAnUpgradeReachesReadersBeforeWriters: a record of a version that its reader
+// does not know is lost to the timeline. Who reads what of whom is in acls.
+func TestAnUpgradeReachesReadersBeforeWriters(t *testing.T) {
+	const apply = "kubectl apply -k deploy/kubernetes/example -l "
+	all := commands(t)
+	at := slices.IndexFunc(all, func(line string) bool { return strings.HasPrefix(line, "for stage in ") })
+	if at < 1 || at+2 >= len(all) {
+		t.Fatal("the README upgrades no stage after another")
+	}
+	if all[at-1] != apply+"'!app.kubernetes.io/name'" || all[at+1] != apply+"app.kubernetes.io/name=$stage" || !strings.Contains(all[at+2], " rollout status ") {
+		t.Fatalf("want what belongs to no stage, and then each stage, awaited:\n%s", strings.Join(all[at-1:at+3], "\n"))
+	}
+	order := strings.Fields(strings.TrimSuffix(strings.TrimPrefix(all[at], "for stage in "), "; do"))
+	for _, o := range rendered(t, "example").objects {
+		if name, ok := o.Metadata.Labels["app.kubernetes.io/name"]; ok && !slices.Contains(order, name) {
+			t.Errorf("no command of an upgrade applies the %s %s", o.Kind, o.Metadata.Name)
+		}
+	}
+	pairs := 0
+	for _, r := range rights(t) {
+		for _, w := range rights(t) {
+			reader, writer := slices.Index(order, r.principal), slices.Index(order, w.principal)
+			if r.operation != "Read" || w.operation != "Write" || r.kind != "topic" || r.name != w.name || r.principal == w.principal {
+				continue
+			}
+			pairs++
+			if reader < 0 || writer < 0 || reader > writer {
+				t.Errorf("%s reads of %s what %s writes, and the order is %v", r.principal, r.name, w.principal, order)
+			}
+		}
+	}
+	if pairs < 5 {
+		t.Errorf("%d readers of another's topic: this proves nothing", pairs)
+	}
+}
