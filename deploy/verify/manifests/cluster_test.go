@@ -122,7 +122,8 @@ func TestPrometheusFindsEveryStage(t *testing.T) {
 	}
 }
 
-// TestTheReadmeMakesEverySecret: a pod whose Secret is not there never starts.
+// TestTheReadmeMakesEverySecret: a pod whose Secret is not there never starts, and
+// an ingress without its own shows a certificate that Halo does not take.
 func TestTheReadmeMakesEverySecret(t *testing.T) {
 	all := commands(t)
 	made := func(secret, key string) bool {
@@ -143,6 +144,18 @@ func TestTheReadmeMakesEverySecret(t *testing.T) {
 				}
 			}
 		}
+	}
+	certificates := 0
+	for name, i := range rendered(t, "example").ingresses {
+		for _, tls := range i.Spec.TLS {
+			certificates++
+			if !slices.ContainsFunc(all, func(line string) bool { return strings.Contains(line, " create secret tls "+tls.SecretName+" ") }) {
+				t.Errorf("Ingress %s: the README does not make Secret %s", name, tls.SecretName)
+			}
+		}
+	}
+	if certificates == 0 {
+		t.Error("no ingress ends TLS: this proves nothing")
 	}
 }
 
