@@ -40,6 +40,7 @@ type Config struct {
 	Weights Weights
 	Grace   time.Duration    // how long a batch in hand may take to settle after Run's context is done; 0: 5 s
 	Now     func() time.Time // for metrics only; nil: time.Now
+	Member  *kafka.Member    // of the consumer, for Ready; nil: taken to be in its group
 }
 
 // ErrClosed says that the consumer was closed under Run.
@@ -51,6 +52,7 @@ type Processor struct {
 	consumer *kgo.Client
 	producer *kgo.Client
 	mappings Mappings
+	member   *kafka.Member
 	grace    time.Duration
 	now      func() time.Time
 	log      *slog.Logger
@@ -58,8 +60,9 @@ type Processor struct {
 	witness  *metric.Witness
 	batch    *batch
 	gaps     kafka.Gaps
-	refused  int    // commits that failed since the last that did not
-	said     string // the last error that a poll brought, so that an outage is one line
+	refused  int                    // commits that failed since the last that did not
+	said     string                 // the last error that a poll brought, so that an outage is one line
+	trouble  atomic.Pointer[string] // how the last try of a step failed; nil: it did not
 }
 
 // New returns a processor. consumer is a member of the processor's group that
@@ -81,6 +84,7 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 		consumer: consumer,
 		producer: producer,
 		mappings: mappings,
+		member:   cfg.Member,
 		grace:    cfg.Grace,
 		now:      cfg.Now,
 		log:      log,
@@ -88,6 +92,20 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 		witness:  metric.NewWitness(log),
 		batch:    newBatch(cfg.Output, mappings, cfg.Weights),
 	}, nil
+}
+
+// Ready is nil while the processor is in its group and its last step did not
+// fail. One that is not ready loses nothing: events wait in Kafka.
+func (p *Processor) Ready() error {
+	if p.member != nil {
+		if err := p.member.Ready(); err != nil {
+			return err
+		}
+	}
+	if why := p.trouble.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
 }
 
 // Run processes until ctx is done, and then returns nil; it may be called once.
@@ -219,12 +237,15 @@ func (p *Processor) retry(ctx context.Context, at step, trouble string, try func
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := try()
 		if err == nil {
+			p.trouble.Store(nil)
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
 		p.metrics.failures[at].Inc()
+		why := fmt.Sprintf("%s: %v", trouble, err)
+		p.trouble.Store(&why)
 		p.log.Warn(trouble+", trying again", "wait", wait, "err", err)
 		select {
 		case <-ctx.Done():

@@ -144,6 +144,7 @@ type stage struct {
 	*wire
 	consumer, producer *kgo.Client
 	reg                *prometheus.Registry
+	ready              func() error
 	cancel             context.CancelFunc
 	ended              chan struct{} // closed when Run returned
 	err                error         // Run's, once ended
@@ -196,15 +197,17 @@ func (w *world) start(s setting) *stage {
 		return cl
 	}
 	st.producer = must(kafka.NewProducer(w.Config, log, st.reg, s.wire.dialer(0)))
-	st.consumer = must(kafka.NewConsumer(w.Config, s.group, []string{w.topics.Events}, log, st.reg, s.wire.dialer(0)))
+	member := kafka.NewMember()
+	st.consumer = must(kafka.NewConsumer(w.Config, s.group, []string{w.topics.Events}, log, st.reg, append(member.Opts(), s.wire.dialer(0))...))
 	reader := must(kafka.NewReader(w.Config, w.topics.Mappings, log, st.reg, s.wire.dialer(s.tableLag)))
 	mappings := table.New(reader, w.topics.Mappings, processor.ParseMapping, log, st.reg, table.Options[schemas.Mapping]{})
 	p, err := processor.New(processor.Config{
-		Input: w.topics.Events, Output: output, Weights: processor.DefaultWeights(), Grace: s.grace,
+		Input: w.topics.Events, Output: output, Weights: processor.DefaultWeights(), Grace: s.grace, Member: member,
 	}, st.consumer, st.producer, watched{mappings, s.caughtUp}, log, st.reg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	st.ready = p.Ready
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	st.cancel = cancel
 	tctx, stopTable := context.WithCancel(context.WithoutCancel(ctx))

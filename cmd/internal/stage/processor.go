@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -30,7 +31,9 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	if err != nil {
 		return nil, err
 	}
-	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg, traces.Options("processor", cfg.KafkaGroup)...)
+	member := kafka.NewMember()
+	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg,
+		slices.Concat(member.Opts(), traces.Options("processor", cfg.KafkaGroup))...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +42,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 		Input:   topics.Events,
 		Output:  schemas.NewTopics(cfg.Output()),
 		Weights: cfg.Processor(),
+		Member:  member,
 	}, consumer, producer, mappings, log, reg)
 	if err != nil {
 		return nil, err
@@ -47,6 +51,6 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 		tracing,
 		closing("processor producer", producer),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
-		{Name: "processor", Run: p.Run},
+		{Name: "processor", Run: p.Run, Ready: p.Ready},
 	}, nil
 }

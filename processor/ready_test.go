@@ -1,0 +1,83 @@
+//go:build synctests
+
+package processor_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+)
+
+// Whoever is not let into the group owns nothing: no lag grows and no step
+// fails. Only readiness can say that events wait.
+func TestAProcessorOutsideItsGroupIsNotReady(t *testing.T) {
+	for name, fault := range map[string]kfake.Fault{
+		"it may not join":                {Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1},
+		"the group has no coordinator":   {Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.CoordinatorNotAvailable, Count: -1},
+		"it is put out and not let back": {Keys: []kmsg.Key{kmsg.JoinGroup, kmsg.Heartbeat}, Err: kerr.UnknownMemberID, Count: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				s := w.start(setting{})
+				time.Sleep(10 * time.Second)
+				if err := s.ready(); err != nil {
+					t.Fatalf("a processor in its group: %v", err)
+				}
+				if err := s.stop(); err != nil {
+					t.Fatal(err)
+				}
+				if len(fault.Keys) == 1 {
+					f := w.Fault(fault)
+					s = w.start(setting{})
+					w.live()
+					w.waits(t, s)
+					f.Remove()
+				} else {
+					s = w.start(setting{})
+					time.Sleep(10 * time.Second)
+					f := w.Fault(fault)
+					w.live()
+					w.waits(t, s)
+					f.Remove()
+				}
+				w.committed("processor")
+				time.Sleep(10 * time.Second)
+				if err := s.ready(); err != nil {
+					t.Errorf("back in its group: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func (w *world) waits(t *testing.T, s *stage) {
+	t.Helper()
+	time.Sleep(time.Minute)
+	if err := s.ready(); !errors.Is(err, kafka.ErrNotMember) {
+		t.Errorf("a processor outside its group says %v", err)
+	}
+}
+
+func TestAProcessorWhoseOutcomesAreRefusedIsNotReady(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.live()
+		f := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1, Topic: w.topics.Activities})
+		s := w.start(setting{})
+		time.Sleep(20 * time.Second)
+		if err := s.ready(); err == nil || !strings.Contains(err.Error(), "TOPIC_AUTHORIZATION_FAILED") {
+			t.Errorf("ready says %v", err)
+		}
+		f.Remove()
+		w.committed("processor")
+		if err := s.ready(); err != nil {
+			t.Errorf("the outcomes are acknowledged: %v", err)
+		}
+	})
+}
