@@ -46,7 +46,7 @@ func (o *outage) phases() []phase {
 			cause: o.kafka.kill,
 			heal:  func() { o.kafka.start(); o.kafka.ready() },
 			during: []string{
-				"HaloAvailabilityBurnFast", "HaloAvailabilityBurnSlow", "HaloKafkaTrouble", "HaloNotReady",
+				"HaloAvailabilityBurnFast", "HaloAvailabilityBurnSlow", "HaloKafkaTrouble", "HaloNotReady", "HaloStageNotReady",
 			},
 		}},
 		{{
