@@ -155,6 +155,13 @@ func (c Tracing) Of(program string) tracing.Config {
 	return tracing.Config{Endpoint: c.TraceEndpoint, Ratio: c.TraceRatio, Program: program}
 }
 
+// Joining is the tracing of a stage that follows what another began to follow,
+// and nothing else.
+func (c Tracing) Joining() Tracing {
+	c.TraceRatio = 0
+	return c
+}
+
 func (c Tracing) check() []error {
 	if err := c.Of("").Validate(); err != nil {
 		return []error{fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT, TRACE_RATIO: %w", err)}

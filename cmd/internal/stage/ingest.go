@@ -18,7 +18,7 @@ import (
 // endpoint.
 func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("ingest"), cfg.Topics()
-	traces, tracing, err := follow(ctx, cfg.Tracing, "ingest")
+	traces, tracing, err := follow(ctx, log, cfg.Tracing, "ingest")
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 // the group member that reads events.
 func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("processor"), cfg.Topics()
-	traces, tracing, err := follow(ctx, cfg.Tracing, "processor")
+	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "processor")
 	if err != nil {
 		return nil, err
 	}

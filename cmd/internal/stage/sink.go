@@ -16,7 +16,7 @@ import (
 // Sink assembles the sink: the database, and the group member that reads
 // outcomes.
 func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
-	traces, tracing, err := follow(ctx, cfg.Tracing, "sink")
+	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "sink")
 	if err != nil {
 		return nil, err
 	}

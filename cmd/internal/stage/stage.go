@@ -8,10 +8,12 @@ package stage
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/daemon"
@@ -33,11 +35,13 @@ func closing(name string, cl *kgo.Client) daemon.Component {
 
 // follow makes a stage's tracing, and the component that sends the last spans
 // once everything that was started after it has stopped.
-func follow(ctx context.Context, cfg config.Tracing, program string) (*tracing.Tracing, daemon.Component, error) {
+func follow(ctx context.Context, log *slog.Logger, cfg config.Tracing, program string) (*tracing.Tracing, daemon.Component, error) {
 	t, err := tracing.New(ctx, cfg.Of(program))
 	if err != nil {
 		return nil, daemon.Component{}, err
 	}
+	// Otherwise it goes to the standard log, in another form than LOG_FORMAT.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces are not sent", "err", err) }))
 	return t, daemon.Component{
 		Name: program + " tracing",
 		Run: func(ctx context.Context) error {

@@ -92,8 +92,41 @@ func TestATraceFollowsADeliveryToItsRowAndHoldsIdsOnly(t *testing.T) {
 			t.Errorf("%s is in what was sent to the collector", content)
 		}
 	}
+	rows := 0
+	for _, span := range traces.all {
+		for _, a := range span.Attributes {
+			if span.Name == "append" && a.Key == "event" {
+				if _, err := schemas.ParseID(a.Value.GetStringValue()); err != nil {
+					t.Errorf("the row that was appended: %v", err)
+				}
+				rows++
+			}
+		}
+	}
+	if rows != 2 {
+		t.Errorf("%d traces say which row they end in, want 2", rows)
+	}
 	if !bytes.Contains(traces.raw.Bytes(), []byte("acme")) {
 		t.Error("the tenant is not in the traces: a search of them proves nothing")
+	}
+}
+
+// What ingest does not follow, nobody does: a trace that begins in the middle
+// answers no question, and at each stage there would be more of them.
+func TestNoStageBehindTheEdgeBeginsATrace(t *testing.T) {
+	traces := &spans{}
+	collect := httptest.NewServer(traces)
+	t.Cleanup(collect.Close)
+	h := newHouse(t, config.Tracing{TraceEndpoint: collect.URL, TraceRatio: 1})
+	event := schemas.Event{
+		ID: schemas.ID{1}, Tenant: "acme", Connection: schemas.ConnectionIDOf("acme"), Kind: schemas.Kinds()[0], Ticket: 1, Assignee: 7,
+		EventTime: time.UnixMilli(1), OccurredAt: schemas.Truncate(time.Now()), ReceivedAt: schemas.Truncate(time.Now()),
+	}
+	h.cluster.Produce(t, kafka.Record(h.topics.Events, "acme", schemas.EventSchema, event.AppendJSON(nil)))
+	h.settled(1)
+	h.stop()
+	for _, span := range traces.all {
+		t.Errorf("%s of a record that carries no trace", span.Name)
 	}
 }
 
