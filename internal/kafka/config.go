@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -61,7 +62,9 @@ func (c Config) Validate() error {
 		errs = append(errs, ErrNoBrokers)
 	}
 	for _, b := range c.Brokers {
-		if !isHostPort(b) {
+		if strings.Contains(b, "@") { // before it there may be a password
+			errs = append(errs, fmt.Errorf("%w: nothing else goes into it, and no user", ErrBroker))
+		} else if !isHostPort(b) {
 			errs = append(errs, fmt.Errorf("%w: %q", ErrBroker, b))
 		}
 	}

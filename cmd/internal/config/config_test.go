@@ -104,6 +104,8 @@ func TestWhatIsRefusedIsPrintedWithoutItsSecretToo(t *testing.T) {
 		"a DSN with a proxy":               "CLICKHOUSE_DSN=http://h:8123/worksights?http_proxy=http%3A%2F%2Fu%3Ahunter2%40proxy%3A3128",
 		"an address with a password":       "PUBLIC_INGEST_URL=https://u:hunter2@hooks.example",
 		"half an address":                  "PUBLIC_INGEST_URL=u:hunter2@hooks.example",
+		"a broker with a password":         "KAFKA_BROKERS=a:9092,u:hunter2@b:9092",
+		"a broker with a scheme":           "KAFKA_BROKERS=SASL_SSL://u:hunter2@b:9092",
 	} {
 		cfg, err := Load[Connect]([]string{variable})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {

@@ -126,7 +126,8 @@ func Print[T any](w io.Writer, cfg T) error {
 		}
 		// An address that holds a password is refused, but printed before that.
 		at, colon := strings.LastIndex(text, "@"), strings.Index(text, ":")
-		if value.Type() == reflect.TypeFor[string]() && 0 <= colon && colon < at {
+		plain := value.Type() == reflect.TypeFor[string]() || value.Type() == reflect.TypeFor[[]string]()
+		if plain && 0 <= colon && colon < at {
 			text = "[redacted]"
 		}
 		if _, err := fmt.Fprintf(w, "%s=%s\n", v.Name, text); err != nil {
