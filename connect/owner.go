@@ -60,9 +60,11 @@ type proof struct {
 // ctx is done; then it returns nil. It fails only where it cannot be started.
 func (c *Connect) Run(ctx context.Context) error {
 	o := &owner{c: c}
-	lost := func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-		if len(parts[c.cfg.Topics.Vault]) > 0 {
-			o.lose("the vault was assigned to another instance")
+	lost := func(why string) func(context.Context, *kgo.Client, map[string][]int32) {
+		return func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			if len(parts[c.cfg.Topics.Vault]) > 0 {
+				o.lose(why)
+			}
 		}
 	}
 	member, err := kafka.NewConsumer(c.cfg.Kafka, c.cfg.Group, []string{c.cfg.Topics.Vault}, c.log, c.cfg.Registry,
@@ -72,8 +74,9 @@ func (c *Connect) Run(ctx context.Context) error {
 					o.gain(ctx, member)
 				}
 			}),
-			kgo.OnPartitionsRevoked(lost),
-			kgo.OnPartitionsLost(lost),
+			kgo.OnPartitionsRevoked(lost("the vault was assigned to another instance")),
+			// Not a word of another instance: there may be none, and Kafka away.
+			kgo.OnPartitionsLost(lost("out of its group: Kafka did not answer in time, or counts this instance for dead")),
 		}, c.cfg.KafkaOptions...)...)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

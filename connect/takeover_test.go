@@ -240,3 +240,15 @@ func TestATakeOverWritesWhatShouldFollowFromTheVault(t *testing.T) {
 		}
 	}, halotest.Config{})
 }
+
+// Whoever reads it must not look for an instance that there is not.
+func TestAnInstanceThatKafkaLeavesAloneSaysSo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.active()
+		a.link.cut()
+		time.Sleep(30 * time.Second)
+		if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "Kafka did not answer") || strings.Contains(err.Error(), "another instance") {
+			t.Errorf("ready says %v", err)
+		}
+	})
+}

@@ -154,7 +154,7 @@ func TestATenantsLifeAtTheTool(t *testing.T) {
 		want []string
 	}{
 		{[]string{"status"}, []string{"acme", "active"}},
-		{[]string{"-t", "acme", "status"}, []string{"active, 4 of 4 events", "3: 2 matched, 1 unmatched, 0 ignored", "never"}},
+		{[]string{"-t", "acme", "status"}, []string{"active, 4 of 4 events", "3: 2 matched, 1 unmatched, 0 ignored", "none known"}},
 		{[]string{"-t", "acme", "agents"}, []string{"a@acme.example", "matched", "u-1", "unmatched"}},
 		{[]string{"-t", "acme", "map", "4", "u-2"}, []string{"Agent 4 is mapped to u-2 from now on."}},
 		{[]string{"-t", "acme", "unmap", "4"}, []string{"mapped to nobody"}},

@@ -238,12 +238,21 @@ func connectionTable(c control.Connection) func(io.Writer) {
 		}
 		line("webhook", webhook)
 		line("agents", fmt.Sprintf("%d: %d matched, %d unmatched, %d ignored", c.Agents.Total, c.Agents.Matched, c.Agents.Unmatched, c.Agents.Ignored))
-		line("last delivery", when(c.LastDeliveryAt))
+		line("last delivery", lastDelivery(c.LastDeliveryAt))
 		line("connected", when(c.ConnectedAt))
 		for _, p := range c.Problems {
 			fmt.Fprintf(w, "\nproblem\t%s\n\t%s\n", p.Message, p.Action)
 		}
 	}
+}
+
+// lastDelivery does not say "never": the API gives no instant either where
+// ClickHouse cannot be asked.
+func lastDelivery(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "none known"
+	}
+	return when(t)
 }
 
 // when shows an instant to people, in UTC as everywhere in the product.

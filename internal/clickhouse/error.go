@@ -54,11 +54,16 @@ func Redact(err error) error {
 func broken(err error) *Error {
 	for _, known := range []error{
 		context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF,
-		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, ch.ErrAcquireConnTimeout,
+		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE,
 	} {
 		if errors.Is(err, known) {
 			return &Error{Class: Unavailable, Name: known.Error(), cause: known}
 		}
+	}
+	if errors.Is(err, ch.ErrAcquireConnTimeout) {
+		// The driver's text advises more connections or a longer wait, when those
+		// that there are wait for a server that hangs.
+		return &Error{Class: Unavailable, Name: "no connection is free, earlier statements are not answered", cause: ch.ErrAcquireConnTimeout}
 	}
 	if dns := (*net.DNSError)(nil); errors.As(err, &dns) {
 		return &Error{Class: Unavailable, Name: dns.Error(), cause: dns}

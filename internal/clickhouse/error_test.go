@@ -163,3 +163,11 @@ func TestWaitReadyReturnsOnceTheServerAnswers(t *testing.T) {
 		t.Errorf("waiting for nobody: %v", err)
 	}
 }
+
+// The driver advises to raise limits; whoever reads it at night does.
+func TestAServerThatHangsIsNotCalledALackOfConnections(t *testing.T) {
+	err := clickhouse.Redact(fmt.Errorf("append: %w", ch.ErrAcquireConnTimeout))
+	if clickhouse.ClassOf(err) != clickhouse.Unavailable || !strings.Contains(err.Error(), "not answered") || strings.Contains(err.Error(), "increase") {
+		t.Errorf("%v is of class %s", err, clickhouse.ClassOf(err))
+	}
+}
