@@ -186,3 +186,42 @@ func TestAnEventIsInOneOfTheViewsWhateverIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// An event that is shown at its arrival lies among others that are shown at
+// their own time: whoever asks for the day must find it, in whatever words.
+func TestAnEventShownAtItsArrivalIsFoundByItsDay(t *testing.T) {
+	conn := migrated(t)
+	late := storetest.Activity(1)
+	late.ReceivedAt = late.EventTime.Add(40 * 24 * time.Hour)
+	late.OccurredAt = schemas.OccurredAt(late.EventTime, late.ReceivedAt)
+	if !late.OccurredAt.Equal(late.ReceivedAt) {
+		t.Fatal("the event is shown at its own time: this proves nothing")
+	}
+	rows := []sink.Outcome{sink.OfActivity(late)}
+	for i := range 100 {
+		rows = append(rows, sink.OfActivity(storetest.Activity(1000+i)))
+	}
+	if err := sink.NewClickHouse(conn).Append(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	day, next := late.ReceivedAt.Format(time.DateOnly), late.ReceivedAt.Add(24*time.Hour).Format(time.DateOnly)
+	for _, query := range []string{
+		"activities WHERE occurred_at >= '" + day + "' AND occurred_at < '" + next + "'",
+		"activities WHERE toDate(occurred_at) = '" + day + "'",
+		"activities WHERE toDate(occurred_at) >= '" + day + "' AND toDate(occurred_at) < '" + next + "'",
+		"activities WHERE toStartOfDay(occurred_at) = '" + day + " 00:00:00'",
+		"activities WHERE toMonday(occurred_at) = toMonday(toDate('" + day + "'))",
+		"activities WHERE toDateTime(occurred_at) >= '" + day + " 00:00:00' AND toDateTime(occurred_at) < '" + next + " 00:00:00'",
+		"activities WHERE toDate(occurred_at, 'UTC') = '" + day + "'",
+		"daily_activity WHERE day = '" + day + "'",
+		"daily_activity WHERE day >= '" + day + "' AND day < '" + next + "'",
+	} {
+		var n uint64
+		if err := conn.QueryRow(t.Context(), "SELECT count() FROM "+query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n != 1 {
+			t.Errorf("%s: %d, want the one event", query, n)
+		}
+	}
+}

@@ -31,8 +31,11 @@
 -- their arrival, because Halo gave no time or one that cannot be. Those with
 -- no time are together at the beginning of a tenant's rows. For the others, a
 -- resend after more than 31 days or a clock ahead, displaced_at is occurred_at
--- and 1900 for all other rows: a granule without them never holds the day that
--- is asked for.
+-- and 2000 for all other rows: a granule without them never holds the day that
+-- is asked for. Not 1900: toDate, toDateTime and toStartOfHour of what is before
+-- their range wrap around to a day to come, and the engine, which takes them for
+-- monotonic, applies them to the ends of a granule's range. It then passes by
+-- granules that hold the day.
 --
 -- An index on occurred_at itself would not do. Under FINAL the engine must read,
 -- beside a granule that holds the day, all others that its range of keys
@@ -91,8 +94,8 @@ CREATE TABLE IF NOT EXISTS outcomes_log
     occurred_at DateTime64(3, 'UTC') CODEC(Delta, LZ4),
     -- When the delivery reached us.
     received_at DateTime64(3, 'UTC') CODEC(Delta, LZ4),
-    -- occurred_at where it is not event_time, else 1900; computed on insert.
-    displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('1900-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, LZ4),
+    -- occurred_at where it is not event_time, else 2000; computed on insert.
+    displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('2000-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, LZ4),
 
     INDEX displaced_at_range displaced_at TYPE minmax GRANULARITY 1
 )
