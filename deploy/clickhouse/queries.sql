@@ -5,6 +5,8 @@
 -- place. Every query is bounded by tenant and by occurred_at; without the first
 -- it mixes customers, without the second it reads all months.
 --
+-- "from" is the first day, "to" the one after the last.
+--
 -- activities, skipped and daily_activity fold repeats. outcomes_log does not.
 -- Days and weeks of daily_activity are UTC; a query that takes a zone cuts days
 -- as that place does.
@@ -62,7 +64,8 @@ ORDER BY score DESC, kind;
 -- How often each user closed tickets, and how often a closed ticket was opened
 -- again. Status ids are the tenant's own (9 is often "Closed"): hand in those
 -- that mean closed. A resolution is credited to whom the closing is credited; a
--- reopen to whom the resolution that it undid was.
+-- reopen to whom the resolution that it undid was, though another may have moved
+-- the ticket from one closed status to the next in between.
 --
 -- The query looks 92 days further back than asked, so that a ticket that was
 -- closed before "from" and opened again after it counts. Changes by agents who
@@ -76,8 +79,8 @@ WITH changes AS
         user_id,
         occurred_at,
         has({closed:Array(Int32)}, status_id) AS closed,
-        lagInFrame(toUInt8(has({closed:Array(Int32)}, status_id)), 1, toUInt8(0)) OVER ticket AS was_closed,
-        lagInFrame(user_id, 1, '') OVER ticket AS earlier_user
+        activity_id,
+        lagInFrame(toUInt8(has({closed:Array(Int32)}, status_id)), 1, toUInt8(0)) OVER ticket AS was_closed
     FROM activities
     WHERE tenant_id = {tenant:String}
       AND kind = 'status_changed'
@@ -85,14 +88,24 @@ WITH changes AS
       AND occurred_at >= toDateTime64(toString({from:Date} - 92), 3, 'UTC')
       AND occurred_at < toDateTime64(toString({to:Date}), 3, 'UTC')
     WINDOW ticket AS (PARTITION BY ticket_id ORDER BY occurred_at, activity_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
+),
+turns AS
+(
+    SELECT
+        occurred_at,
+        user_id,
+        closed,
+        was_closed,
+        lagInFrame(user_id, 1, '') OVER (PARTITION BY ticket_id ORDER BY occurred_at, activity_id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS resolver
+    FROM changes
+    WHERE closed != was_closed
 )
 SELECT
-    if(closed, user_id, earlier_user) AS user,
+    if(closed, user_id, resolver) AS user,
     countIf(closed AND NOT was_closed) AS resolutions,
     countIf(NOT closed AND was_closed) AS reopens
-FROM changes
+FROM turns
 WHERE occurred_at >= toDateTime64(toString({from:Date}), 3, 'UTC')
-  AND closed != was_closed
 GROUP BY user
 ORDER BY resolutions DESC, user;
 
@@ -154,7 +167,8 @@ ORDER BY events DESC, outcome;
 
 -- name: how late events arrive
 -- Seconds from what happened in Halo to its delivery, by day: the median and
--- the slowest hundredth. Halo has been seen to take more than a minute.
+-- the slowest hundredth. Halo has been seen to take more than a minute. What came
+-- more than 31 days late, or without a time, is shown at its arrival: it counts as 0.
 SELECT
     toDate(occurred_at) AS day,
     count() AS events,

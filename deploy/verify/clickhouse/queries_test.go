@@ -65,6 +65,10 @@ func rows() []sink.Outcome {
 	skip(0, schemas.Unassigned, "2026-03-05 13:00")
 	// Still Sunday in UTC, and Monday in Berlin.
 	add("acme", "ann", 10, byAgent, 6, 2, "2026-03-01 23:30")
+	// ann closes 7, bob files it as 8 and then opens it again: ann's reopen.
+	add("acme", "ann", 10, status, 7, 9, "2026-03-11 08:00")
+	add("acme", "bob", 11, status, 7, 8, "2026-03-11 09:00")
+	add("acme", "bob", 11, status, 7, 2, "2026-03-11 10:00")
 	// Sent again: each once more, later, and one of them mapped to somebody else
 	// by then. The first arrival wins.
 	for _, i := range []int{0, 2, 13} {
@@ -131,16 +135,17 @@ func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
 		"a team by week": {with(ch.Parameters{"users": "['ann','bob','nobody']"}), []string{
 			"2026-03-02 ann 4 3.25 1",
 			"2026-03-02 bob 3 3 2",
-			"2026-03-09 ann 2 2 2",
+			"2026-03-09 ann 3 3 3",
+			"2026-03-09 bob 2 2 1",
 		}},
 		"score by kind": {march, []string{
-			"status_changed 5 5 60.6",
-			"updated_by_agent 2 2 24.2",
-			"ticket_logged 1 1 12.1",
-			"updated_by_user 1 0.25 3",
+			"status_changed 8 8 71.1",
+			"updated_by_agent 2 2 17.8",
+			"ticket_logged 1 1 8.9",
+			"updated_by_user 1 0.25 2.2",
 		}},
 		"resolutions and reopens": {with(ch.Parameters{"closed": "[8,9]"}), []string{
-			"ann 1 1",
+			"ann 2 2",
 			"bob 1 1",
 		}},
 		"quiet agents": {ch.Parameters{"tenant": "acme", "since": "2026-03-02", "to": "2026-03-16"}, []string{
@@ -150,9 +155,9 @@ func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
 			"13 2 2026-03-05T12:00:00+00:00",
 		}},
 		"why nothing came of events": {march, []string{
-			"credited 9 75",
-			"unmapped 2 16.7",
-			"unassigned 1 8.3",
+			"credited 12 80",
+			"unmapped 2 13.3",
+			"unassigned 1 6.7",
 		}},
 		"how late events arrive": {with(ch.Parameters{"to": "2026-03-03"}), []string{
 			"2026-03-02 4 80 80",
