@@ -28,6 +28,7 @@ type outage struct {
 	kcl  *kgo.Client
 
 	busy, off, refused, quiet *tenant
+	load                      *traffic // of the busy one; begins after the phases are known
 }
 
 func newOutage(s *stack, disk string) *outage {
@@ -78,6 +79,7 @@ func (o *outage) phases() []phase {
 		},
 		{
 			o.repeated("somebody guesses secrets", "HaloGuesses", o.guess),
+			o.repeated("bodies are cut off on their way", "HaloDeliveriesRefused", o.sendHalf),
 			o.repeated("Halo sends events of no known kind", "HaloRefusedEvents", o.sendUnknown),
 			{
 				fault:  "a webhook is switched off in Halo",
@@ -104,6 +106,12 @@ func (o *outage) phases() []phase {
 				during: []string{"HaloDiskFloor"},
 			},
 		},
+		{{
+			fault:  "Halo cannot reach us",
+			cause:  func() { o.load.held.Store(true) },
+			heal:   func() { o.load.held.Store(false) },
+			during: []string{"HaloNothingArrives"},
+		}},
 		{{
 			fault:  "connect is gone",
 			cause:  o.connect.kill,
@@ -271,6 +279,12 @@ func (o *outage) guess(n int) {
 	stranger.webhook.Password = schemas.Secret(fmt.Sprintf("guess-%d", n))
 	if a := stranger.deliver(o.t.Context(), []byte(`{}`)); a.status != 401 && o.t.Context().Err() == nil {
 		o.t.Errorf("a guess was answered %d, %v", a.status, a.err)
+	}
+}
+
+func (o *outage) sendHalf(int) {
+	if status, answer := o.busy.post(o.t.Context(), []byte(`{"event":"Ticket`)); status != 400 && o.t.Context().Err() == nil {
+		o.t.Errorf("half a body was answered %d %s", status, answer)
 	}
 }
 

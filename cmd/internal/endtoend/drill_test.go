@@ -67,8 +67,8 @@ func TestDrill(t *testing.T) {
 	w := watchAlerts(t, prometheustest.Start(t, prometheustest.Config{
 		Interval: 500 * time.Millisecond, Lookback: 5 * time.Minute / drillScale, Rules: scaled(t, string(rules)), Targets: targets,
 	}))
-	l := o.busy.underLoad(5, 100*time.Millisecond)
-	defer l.stop()
+	o.load = o.busy.underLoad(5, 100*time.Millisecond)
+	defer o.load.stop()
 
 	w.calm()
 	for _, p := range phases {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type traffic struct {
 	took  time.Duration
 
 	posters sync.WaitGroup
+	held    atomic.Bool // nothing is sent while it is set
 	mu      sync.Mutex
 	next    int
 	sent    map[string]bool                // all ids, answered or not
@@ -40,7 +42,9 @@ func (tn *tenant) underLoad(posters int, rest time.Duration) *traffic {
 	for range posters {
 		l.posters.Go(func() {
 			for ctx.Err() == nil {
-				l.one(ctx)
+				if !l.held.Load() {
+					l.one(ctx)
+				}
 				pause(tn.t, rest)
 			}
 		})
