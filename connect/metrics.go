@@ -26,7 +26,7 @@ func newMetrics(c *Connect, reg prometheus.Registerer) *metrics {
 		checked: prometheus.NewDesc("halo_connect_checked_timestamp_seconds",
 			"When the tenant's webhook was last looked at successfully, in Unix time. Falls behind while Halo cannot be asked.", []string{"tenant"}, nil),
 		silent: prometheus.NewDesc("halo_connect_silent",
-			"1 where nothing has arrived from the tenant for longer than at any time in the two weeks before, else 0. "+
+			"1 where nothing has arrived from the tenant for half again as long as at any time in the two weeks before, nights and weekends included, else 0. "+
 				"0 also for a connection that is too young to have a rhythm. May be a public holiday.", []string{"tenant"}, nil),
 		sealed: prometheus.NewDesc("halo_connect_sealed_tenants",
 			"Tenants whose vault record does not open with the keyset at hand; they are left alone, and shown nowhere else. Only the active instance knows.", nil, nil),

@@ -12,7 +12,9 @@
 -- as that place does.
 
 -- name: a user's day
--- Everything that one user did on one day of his own time zone, in order.
+-- Everything that one user did on one day of his own time zone, in order. Two bounds
+-- in UTC, for what is read, and the day itself: where clocks go forward at midnight
+-- (Cairo, Beirut, Santiago) that midnight is no instant, and stands for one an hour early.
 SELECT
     toTimeZone(occurred_at, {zone:String}) AS at,
     kind,
@@ -23,8 +25,9 @@ SELECT
 FROM activities
 WHERE tenant_id = {tenant:String}
   AND user_id = {user:String}
-  AND occurred_at >= toDateTime64(toString({day:Date}), 3, {zone:String})
-  AND occurred_at < toDateTime64(toString({day:Date} + 1), 3, {zone:String})
+  AND occurred_at >= toDateTime64(toString({day:Date} - 1), 3, 'UTC')
+  AND occurred_at < toDateTime64(toString({day:Date} + 2), 3, 'UTC')
+  AND toDate(occurred_at, {zone:String}) = {day:Date}
 ORDER BY occurred_at, activity_id;
 
 -- name: a team by week

@@ -69,6 +69,10 @@ func rows() []sink.Outcome {
 	add("acme", "ann", 10, status, 7, 9, "2026-03-11 08:00")
 	add("acme", "bob", 11, status, 7, 8, "2026-03-11 09:00")
 	add("acme", "bob", 11, status, 7, 2, "2026-03-11 10:00")
+	// In Cairo clocks go from midnight of 24 April to one o'clock: 23:30 of the day
+	// before, and half past one.
+	add("acme", "ann", 10, byAgent, 8, 0, "2026-04-23 21:30")
+	add("acme", "ann", 10, byAgent, 9, 0, "2026-04-23 22:30")
 	// Sent again: each once more, later, and one of them mapped to somebody else
 	// by then. The first arrival wins.
 	for _, i := range []int{0, 2, 13} {
@@ -176,6 +180,15 @@ func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+	for day, row := range map[string]string{
+		"2026-04-23": "2026-04-23T23:30:00+02:00 updated_by_agent 8 0 actor 1",
+		"2026-04-24": "2026-04-24T01:30:00+03:00 updated_by_agent 9 0 actor 1",
+	} {
+		p := ch.Parameters{"tenant": "acme", "user": "ann", "day": day, "zone": "Africa/Cairo"}
+		if d := diff(ask(t, conn, found["a user's day"], p), []string{row}); d != "" {
+			t.Errorf("a day that begins without a midnight: %s", d)
+		}
 	}
 	for name := range want {
 		if _, ok := found[name]; !ok {

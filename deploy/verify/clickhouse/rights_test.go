@@ -237,7 +237,7 @@ func answer(t *testing.T, _ string, conn driver.Conn) {
 	outcomes := connect.NewClickHouse(conn)
 	since := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	activities, err := outcomes.Activities(t.Context(), connect.Query{Tenant: "acme", User: "ann", From: since, Limit: 100})
-	if err != nil || len(activities) != 8 {
+	if err != nil || len(activities) != 10 {
 		t.Errorf("%d activities, %v", len(activities), err)
 	}
 	last, err := outcomes.LastDelivery(t.Context(), "acme")
