@@ -122,8 +122,8 @@ func scaled(t *testing.T, rules string) string {
 		}
 		return fmt.Sprintf("%s%dms", m[1], d.Milliseconds())
 	})
-	if thresholds != 3 {
-		t.Fatalf("%d thresholds of the rules are minutes of waiting, want the 3 that are known", thresholds)
+	if thresholds != 4 {
+		t.Fatalf("%d thresholds of the rules are minutes of waiting, want the 4 that are known", thresholds)
 	}
 	return rules
 }
