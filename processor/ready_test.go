@@ -81,3 +81,19 @@ func TestAProcessorWhoseOutcomesAreRefusedIsNotReady(t *testing.T) {
 		}
 	})
 }
+
+// There may be more processors than partitions; who is given none stands by.
+func TestAProcessorWithoutAPartitionIsReady(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var all []*stage
+		for range partitions + 1 {
+			all = append(all, w.start(setting{}))
+		}
+		time.Sleep(time.Minute)
+		for i, s := range all {
+			if err := s.ready(); err != nil {
+				t.Errorf("processor %d: %v", i, err)
+			}
+		}
+	})
+}
