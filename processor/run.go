@@ -62,7 +62,7 @@ type Processor struct {
 	gaps     kafka.Gaps
 	refused  int                    // commits that failed since the last that did not
 	said     string                 // the last error that a poll brought, so that an outage is one line
-	trouble  atomic.Pointer[string] // how the last try of a step failed; nil: it did not
+	held     atomic.Pointer[string] // what holds up the batch in hand; nil: nothing
 }
 
 // New returns a processor. consumer is a member of the processor's group that
@@ -94,15 +94,17 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 	}, nil
 }
 
-// Ready is nil while the processor is in its group and its last step did not
-// fail. One that is not ready loses nothing: events wait in Kafka.
+// Ready is nil while the processor is in its group and no batch is held up:
+// the mappings catch up, and outcomes are acknowledged. A commit that fails holds
+// up nothing here; another member may have covered it. A processor that is not
+// ready loses nothing: events wait in Kafka.
 func (p *Processor) Ready() error {
 	if p.member != nil {
 		if err := p.member.Ready(); err != nil {
 			return err
 		}
 	}
-	if why := p.trouble.Load(); why != nil {
+	if why := p.held.Load(); why != nil {
 		return errors.New(*why)
 	}
 	return nil
@@ -237,7 +239,7 @@ func (p *Processor) retry(ctx context.Context, at step, trouble string, try func
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := try()
 		if err == nil {
-			p.trouble.Store(nil)
+			p.held.Store(nil)
 			return true
 		}
 		if ctx.Err() != nil {
@@ -245,7 +247,7 @@ func (p *Processor) retry(ctx context.Context, at step, trouble string, try func
 		}
 		p.metrics.failures[at].Inc()
 		why := fmt.Sprintf("%s: %v", trouble, err)
-		p.trouble.Store(&why)
+		p.held.Store(&why)
 		p.log.Warn(trouble+", trying again", "wait", wait, "err", err)
 		select {
 		case <-ctx.Done():

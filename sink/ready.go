@@ -14,10 +14,9 @@ import (
 // that hangs, and a person.
 const unanswered = 10 * time.Second
 
-// readiness is what keeps a sink from being ready. Each reason ends by itself:
-// to be given partitions in an outage makes no store well.
+// readiness is what keeps a member of the group from being ready. Each reason
+// ends by itself: to be given partitions in an outage makes no store well.
 type readiness struct {
-	group  atomic.Pointer[string] // why it is no member of its group; nil: it is
 	step   atomic.Pointer[string] // how the last attempt of a step failed; nil: it did not
 	insert atomic.Int64           // since when an insert is under way, in nanoseconds; 0: none is
 }
@@ -26,10 +25,11 @@ type readiness struct {
 // succeeded, and none has been under way for long. A sink that is not ready
 // loses nothing; it lags.
 func (s *Sink) Ready() error {
-	for _, why := range []*string{s.ready.group.Load(), s.ready.step.Load()} {
-		if why != nil {
-			return errors.New(*why)
-		}
+	if err := s.member.Ready(); err != nil {
+		return err
+	}
+	if why := s.ready.step.Load(); why != nil {
+		return errors.New(*why)
 	}
 	if began := s.ready.insert.Load(); began != 0 {
 		if d := time.Since(time.Unix(0, began)); d > unanswered {
@@ -38,11 +38,6 @@ func (s *Sink) Ready() error {
 	}
 	return nil
 }
-
-// outside says why the sink is no member of its group.
-func (r *readiness) outside(why string) { r.group.Store(&why) }
-
-func (r *readiness) inside() { r.group.Store(nil) }
 
 // fails says how a step failed.
 func (r *readiness) fails(how string) { r.step.Store(&how) }

@@ -90,7 +90,8 @@ type Sink struct {
 
 	consumer, producer *kgo.Client
 
-	ready readiness
+	member *kafka.Member
+	ready  readiness
 
 	// wish rings when the group wants to rebalance and we are in its way.
 	wish bell
@@ -113,9 +114,8 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log)}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember()}
 	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
-	s.ready.outside("not started")
 	return s, nil
 }
 
@@ -129,11 +129,7 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("sink: %w", err)
 	}
 	defer s.producer.Close()
-	// Before the client exists: it may be assigned partitions, and say so, before
-	// the next line of ours runs.
-	s.ready.outside("joining its consumer group")
-	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat([]kgo.Opt{
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { s.ready.inside() }),
+	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat(s.member.Opts(), []kgo.Opt{
 		kgo.OnPartitionsRevoked(s.takenAway),
 		kgo.OnPartitionsLost(s.takenAway),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.wish.ring() }),
@@ -142,7 +138,6 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("sink: %w", err)
 	}
 	defer kafka.Leave(s.consumer)
-	defer s.ready.outside("stopped")
 
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
@@ -211,7 +206,6 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 		switch {
 		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, kgo.ErrClientClosed):
 		case errors.As(e.Err, &session):
-			s.ready.outside("out of its consumer group")
 			s.log.WarnContext(ctx, "out of the consumer group, rejoining", "err", e.Err)
 		default:
 			s.log.WarnContext(ctx, "cannot fetch", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
