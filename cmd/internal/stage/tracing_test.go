@@ -111,6 +111,37 @@ func TestATraceFollowsADeliveryToItsRowAndHoldsIdsOnly(t *testing.T) {
 	}
 }
 
+// It lasts as long as the component waits for a collector, two seconds.
+func TestACollectorThatHangsMakesNoFailureOfACleanStop(t *testing.T) {
+	asked, release := make(chan struct{}, 1), make(chan struct{})
+	collect := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-release
+	}))
+	t.Cleanup(collect.Close)
+	t.Cleanup(func() { close(release) })
+	var log bytes.Buffer
+	traces, component, err := follow(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), config.Tracing{TraceEndpoint: collect.URL, TraceRatio: 1}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, span := traces.Tracer().Start(t.Context(), "delivery")
+	span.End()
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := component.Run(ctx); err != nil {
+		t.Errorf("the stop failed: %v", err)
+	}
+	select {
+	case <-asked:
+	default:
+		t.Error("the collector was not asked: this proves nothing")
+	}
+	if !strings.Contains(log.String(), "traces are not sent") {
+		t.Errorf("nothing is said of the spans: %q", log.String())
+	}
+}
+
 // What ingest does not follow, nobody does: a trace that begins in the middle
 // answers no question, and at each stage there would be more of them.
 func TestNoStageBehindTheEdgeBeginsATrace(t *testing.T) {
