@@ -53,6 +53,7 @@ type Panel struct {
 	Targets []struct {
 		RefID      string     `json:"refId"`
 		Expr       string     `json:"expr"`
+		Legend     string     `json:"legendFormat"`
 		Datasource Datasource `json:"datasource"`
 	} `json:"targets"`
 	Panels []Panel `json:"panels"`
@@ -82,8 +83,9 @@ func Read(dir string) ([]Dashboard, error) {
 // Expression is one that a dashboard asks Prometheus, with every variable
 // replaced as Grafana would: for a reader who chose everything.
 type Expression struct {
-	Where string // dashboard and panel
-	Expr  string
+	Where  string // dashboard and panel
+	Expr   string
+	Legend string // of each line, its labels in braces; empty: a panel without lines
 }
 
 // Expressions are those of all panels and variables.
@@ -100,7 +102,7 @@ func Expressions(dashboards []Dashboard) ([]Expression, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", d.File, err)
 			}
-			all = append(all, Expression{d.File + ": variable " + v.Name, expr})
+			all = append(all, Expression{d.File + ": variable " + v.Name, expr, ""})
 		}
 		for _, p := range flat(d.Panels) {
 			for _, target := range p.Targets {
@@ -108,7 +110,7 @@ func Expressions(dashboards []Dashboard) ([]Expression, error) {
 				if err != nil {
 					return nil, fmt.Errorf("%s: %s: %w", d.File, p.Title, err)
 				}
-				all = append(all, Expression{d.File + ": " + p.Title, expr})
+				all = append(all, Expression{d.File + ": " + p.Title, expr, target.Legend})
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"syscall"
 	"testing"
@@ -105,7 +106,7 @@ func TestEveryQueryIsAnsweredByALivePrometheus(t *testing.T) {
 	for _, e := range expressions {
 		ask(t, prom, e.Where, e.Expr) // whatever the answer: none is refused
 	}
-	left := expressions
+	left := slices.Clone(expressions)
 	await(t, "every query is answered with a series", func() error {
 		left = slices.DeleteFunc(left, func(e Expression) bool {
 			return ask(t, prom, e.Where, e.Expr) > 0 || looksForTrouble(t, e.Expr) && allThere(t, prom, e)
@@ -115,7 +116,33 @@ func TestEveryQueryIsAnsweredByALivePrometheus(t *testing.T) {
 		}
 		return nil
 	})
+	for _, e := range expressions {
+		twice(t, prom, e)
+	}
 	t.Logf("%d queries, each answered", len(expressions))
+}
+
+var inBraces = regexp.MustCompile(`\{\{ *(\w+) *\}\}`)
+
+// twice fails the test where two lines of a panel have one legend: nobody can
+// tell which of them he looks at.
+func twice(t *testing.T, prom v1.API, e Expression) {
+	t.Helper()
+	value, _, _, err := prom.Query(t.Context(), e.Expr, time.Now())
+	series, ok := value.(model.Vector)
+	if err != nil || !ok || e.Legend == "" {
+		return
+	}
+	seen := map[string]model.Metric{}
+	for _, s := range series {
+		legend := inBraces.ReplaceAllStringFunc(e.Legend, func(label string) string {
+			return string(s.Metric[model.LabelName(inBraces.FindStringSubmatch(label)[1])])
+		})
+		if other, ok := seen[legend]; ok {
+			t.Errorf("%s: the legend %q is that of %v and of %v", e.Where, legend, other, s.Metric)
+		}
+		seen[legend] = s.Metric
+	}
 }
 
 // unseen are series that are not there before something goes wrong.
