@@ -54,8 +54,9 @@ CREATE ROW POLICY OR REPLACE halo_every_tenant ON worksights.outcomes_log
     FOR SELECT USING 1 TO halo_migrate, halo_connect, halo_analyst;
 
 -- An analyst of one tenant, here "demo". Copy the block for each, with the
--- tenant in the names and in USING. Never give such a user halo_analyst as
--- well: policies add up, and one that shows everything wins.
+-- tenant in the names and in USING, and add the role to both lists below. Never
+-- give such a user halo_analyst as well: policies add up, and one that shows
+-- everything wins.
 CREATE ROLE IF NOT EXISTS halo_analyst_demo;
 GRANT SELECT ON worksights.outcomes_log TO halo_analyst_demo;
 GRANT SELECT ON worksights.activities TO halo_analyst_demo;
@@ -63,5 +64,8 @@ GRANT SELECT ON worksights.skipped TO halo_analyst_demo;
 GRANT SELECT ON worksights.daily_activity TO halo_analyst_demo;
 CREATE ROW POLICY OR REPLACE halo_tenant_demo ON worksights.outcomes_log
     FOR SELECT USING tenant_id = 'demo' TO halo_analyst_demo;
+
+-- For whom the bounds above hold. Each list takes the place of the one before it:
+-- who is not in the last has no bounds, and may write where he has the right.
 ALTER SETTINGS PROFILE halo_analyst TO halo_analyst, halo_analyst_demo;
 ALTER QUOTA halo_analyst TO halo_analyst, halo_analyst_demo;

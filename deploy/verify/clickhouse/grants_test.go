@@ -147,6 +147,32 @@ func TestTheBoundsOfAnalystsCannotBeLifted(t *testing.T) {
 	}
 }
 
+// TestEveryAnalystHasBounds: the last list of a profile or quota is the one that
+// holds, whatever was in those before it.
+func TestEveryAnalystHasBounds(t *testing.T) {
+	analysts, last := []string{}, map[string][]string{}
+	for _, s := range statements(read(t, "grants.sql")) {
+		if m := role.FindStringSubmatch(s); m != nil && strings.HasPrefix(m[1], "halo_analyst") {
+			analysts = append(analysts, m[1])
+		}
+		if m := audience.FindStringSubmatch(s); m != nil {
+			last[m[1]] = strings.Split(m[2], ", ")
+		}
+	}
+	for _, what := range []string{"SETTINGS PROFILE", "QUOTA"} {
+		for _, r := range analysts {
+			if !slices.Contains(last[what], r) {
+				t.Errorf("%s is not in the last list of the %s", r, what)
+			}
+		}
+	}
+	if len(analysts) < 2 {
+		t.Errorf("%v: this proves nothing", analysts)
+	}
+}
+
+var audience = regexp.MustCompile(`(?s)^(?:CREATE|ALTER) (SETTINGS PROFILE|QUOTA) .*\bTO ([\w, ]+)$`)
+
 // column is the one column of a query's answer.
 func column(t *testing.T, conn driver.Conn, sql string) []string {
 	t.Helper()
