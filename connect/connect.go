@@ -130,7 +130,7 @@ func New(cfg Config) (*Connect, error) {
 			})
 		}
 	}
-	c.standby("the group has not assigned the vault yet")
+	c.standby(unassigned)
 	c.metrics = newMetrics(c, cfg.Registry)
 	c.handler = c.routes()
 	return c, nil

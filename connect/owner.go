@@ -83,6 +83,7 @@ func (c *Connect) Run(ctx context.Context) error {
 	}
 	// The table is read by readers of its own, from the start.
 	member.PauseFetchTopics(c.cfg.Topics.Vault)
+	o.wg.Go(func() { kafka.Visible(ctx, member, c.log, []string{c.cfg.Topics.Vault}, o.misses) })
 
 	<-ctx.Done()
 	o.lose("shutting down")
@@ -91,6 +92,23 @@ func (c *Connect) Run(ctx context.Context) error {
 	// session's end.
 	kafka.Leave(member)
 	return nil
+}
+
+// unassigned is what an instance waits for that was never assigned the vault.
+const unassigned = "the group has not assigned the vault yet"
+
+// misses says why the vault cannot be seen, or with nil that it can be, unless
+// this instance owns it by now.
+func (o *owner) misses(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.owned != nil:
+	case err != nil:
+		o.c.standby(fmt.Sprintf("%s: %v", unassigned, err))
+	default:
+		o.c.standby(unassigned)
+	}
 }
 
 // gain begins to act.

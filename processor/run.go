@@ -126,6 +126,9 @@ func (p *Processor) Run(ctx context.Context) error {
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(ctx)
 	lag.Go(func() { kafka.WatchLag(lctx, p.consumer, p.metrics.lag, p.input) })
+	if p.member != nil {
+		lag.Go(func() { kafka.Visible(lctx, p.consumer, p.log, []string{p.input}, p.member.Misses) })
+	}
 	defer lag.Wait()
 	defer stop()
 

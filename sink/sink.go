@@ -91,6 +91,7 @@ type Sink struct {
 	consumer, producer *kgo.Client
 
 	member *kafka.Member
+	said   map[string]bool // what could not be fetched, and why, since there last were records
 	ready  readiness
 
 	// wish rings when the group wants to rebalance and we are in its way.
@@ -114,7 +115,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember()}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember(), said: make(map[string]bool)}
 	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
 	return s, nil
 }
@@ -144,6 +145,7 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(work)
 	lag.Go(func() { kafka.WatchLag(lctx, s.consumer, s.metrics.lag, topics...) })
+	lag.Go(func() { kafka.Visible(lctx, s.consumer, s.log, topics, s.member.Misses) })
 	defer lag.Wait()
 	defer stop()
 	for ctx.Err() == nil {
@@ -208,7 +210,11 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 		case errors.As(e.Err, &session):
 			s.log.WarnContext(ctx, "out of the consumer group, rejoining", "err", e.Err)
 		default:
-			s.log.WarnContext(ctx, "cannot fetch", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
+			// The client says it four times a second.
+			if text := e.Topic + ": " + e.Err.Error(); !s.said[text] {
+				s.said[text] = true
+				s.log.WarnContext(ctx, "cannot fetch, trying on", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
+			}
 		}
 	}
 	// What was taken away before these records came is not in hand. Forgotten
@@ -217,6 +223,9 @@ func (s *Sink) poll(ctx context.Context, b *batch) {
 	if n := s.gaps.Missing(s.consumer, fetches); n > 0 {
 		s.metrics.breaches[metric.Kept].Add(float64(n))
 		s.log.ErrorContext(ctx, "outcomes were deleted from Kafka before they were read: they are lost until a replay", "records", n)
+	}
+	if !fetches.Empty() {
+		clear(s.said)
 	}
 	for r := range fetches.RecordsAll() {
 		b.add(r)
