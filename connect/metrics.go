@@ -24,7 +24,8 @@ func newMetrics(c *Connect, reg prometheus.Registerer) *metrics {
 		webhook: prometheus.NewDesc("halo_connect_webhook_active",
 			"1 where the tenant's webhook was there, switched on and pointing at us when it was last looked at, else 0. Says nothing about whether events arrive.", []string{"tenant"}, nil),
 		checked: prometheus.NewDesc("halo_connect_checked_timestamp_seconds",
-			"When the tenant's webhook was last looked at successfully, in Unix time. Falls behind while Halo cannot be asked.", []string{"tenant"}, nil),
+			"When the tenant's webhook was last looked at successfully, in Unix time. Falls behind while Halo cannot be asked. "+
+				"After a start or take-over that of the last look that found a change, until the next: take the maximum over time.", []string{"tenant"}, nil),
 		silent: prometheus.NewDesc("halo_connect_silent",
 			"1 where nothing has arrived from the tenant for half again as long as at any time in the two weeks before, nights and weekends included, else 0. "+
 				"0 also for a connection that is too young to have a rhythm. May be a public holiday.", []string{"tenant"}, nil),

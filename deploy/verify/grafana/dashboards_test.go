@@ -10,6 +10,7 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 
 	"github.com/worksights/halo-connector/deploy/verify/names"
@@ -55,6 +56,36 @@ func TestEveryExpressionAsksForWhatTheStagesHave(t *testing.T) {
 	}
 	if len(expressions) < 50 {
 		t.Errorf("%d expressions: this proves nothing", len(expressions))
+	}
+}
+
+// TestWhatGoesBackWithAProcessIsAskedOverTime: where the Help of a gauge says so,
+// its last value is that of a process, and not what is to be shown.
+func TestWhatGoesBackWithAProcessIsAskedOverTime(t *testing.T) {
+	known, err := names.Gather(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	expressions, err := Expressions(all(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, e := range expressions {
+		parser.Inspect(parse(t, e.Expr), func(node parser.Node, path []parser.Node) error {
+			n, ok := node.(*parser.VectorSelector)
+			if !ok || !strings.Contains(known[n.Name].Help, "over time") {
+				return nil
+			}
+			found++
+			if _, ok := path[len(path)-1].(*parser.MatrixSelector); !ok {
+				t.Errorf("%s: %s is asked for its last value", e.Where, n.Name)
+			}
+			return nil
+		})
+	}
+	if found < 2 {
+		t.Errorf("%d such gauges: this proves nothing", found)
 	}
 }
 
