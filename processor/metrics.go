@@ -43,7 +43,7 @@ const (
 func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *metrics {
 	events := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "halo_processor_events_total",
-		Help: "Events judged and committed, by what became of them: activity, dead, or the reason of the skip. Repeats count.",
+		Help: "Events judged, what became of them acknowledged by Kafka: activity, dead, or the reason of the skip. Repeats count, among them what is read again after a commit that failed.",
 	}, []string{"outcome"}))
 	metric.Register(reg, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "halo_processor_mappings",
