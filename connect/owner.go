@@ -83,7 +83,8 @@ func (c *Connect) Run(ctx context.Context) error {
 	}
 	// The table is read by readers of its own, from the start.
 	member.PauseFetchTopics(c.cfg.Topics.Vault)
-	o.wg.Go(func() { kafka.Visible(ctx, member, c.log, []string{c.cfg.Topics.Vault}, o.misses) })
+	var asks sync.WaitGroup
+	asks.Go(func() { kafka.Visible(ctx, member, c.log, []string{c.cfg.Topics.Vault}, o.misses) })
 
 	<-ctx.Done()
 	o.lose("shutting down")
@@ -91,6 +92,7 @@ func (c *Connect) Run(ctx context.Context) error {
 	// Leaving the group hands the vault over at once instead of after the
 	// session's end.
 	kafka.Leave(member)
+	asks.Wait() // only the end of its client ends a question to a broker that hangs
 	return nil
 }
 
