@@ -84,6 +84,34 @@ func environment(p *types.Project, s types.ServiceConfig) map[string]string {
 	return env
 }
 
+// TestEachImageIsBuiltByOneService: Compose labels an image with the service that
+// it was built for. Were it built for two, the second build would replace the
+// first, and the next "up" would start anew whoever runs that, all stages at once.
+func TestEachImageIsBuiltByOneService(t *testing.T) {
+	builders := map[string]int{}
+	for name, s := range project(t).Services {
+		if !strings.HasPrefix(s.Image, "halo-connector") {
+			continue
+		}
+		builders[s.Image] += 0
+		if s.Build != nil {
+			builders[s.Image]++
+		}
+		// The others would look for it in a registry, and take who has that name there.
+		if s.PullPolicy != types.PullPolicyNever {
+			t.Errorf("%s pulls its image: %q", name, s.PullPolicy)
+		}
+	}
+	for image, n := range builders {
+		if n != 1 {
+			t.Errorf("%s is built by %d services", image, n)
+		}
+	}
+	if len(builders) != 2 {
+		t.Errorf("%d images of ours: this proves nothing", len(builders))
+	}
+}
+
 func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
 	checked := 0
 	p := project(t)
@@ -92,7 +120,7 @@ func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
 			continue
 		}
 		command := []string(s.Command)
-		if s.Build.Target == "tools" {
+		if strings.HasPrefix(s.Image, "halo-connector-tools:") {
 			command = append([]string{"haloctl"}, command...)
 		}
 		env := environment(p, s)

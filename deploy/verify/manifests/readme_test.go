@@ -129,7 +129,7 @@ func TestWhatTheReadmeNamesIsThere(t *testing.T) {
 		}
 	}
 	p := project(t)
-	for _, m := range regexp.MustCompile("docker compose (?:logs|run --rm(?: -T)?) ([a-z-]+)").FindAllStringSubmatch(readme, -1) {
+	for _, m := range regexp.MustCompile(`docker compose (?:logs|run --rm(?: -T)?(?: (?:-v|--entrypoint) \S+)?) ([a-z-]+)`).FindAllStringSubmatch(readme, -1) {
 		if _, ok := p.Services[m[1]]; !ok {
 			t.Errorf("compose has no service %s", m[1])
 		}
