@@ -5,8 +5,8 @@
 //
 //   - When [Start] and [Cluster.Restart] return, every node that was asked for
 //     is in the cluster and says so itself.
-//   - [Cluster.Kill] is kill -9 and [Cluster.Freeze] is SIGSTOP, to exactly one
-//     broker's process: nothing is flushed, nobody is told.
+//   - [Cluster.Kill] is kill -9 to exactly one broker's process, and
+//     [Cluster.Freeze] stops all its threads: nothing is flushed, nobody is told.
 //   - After [Cluster.Close] no process is left, and none outlives a test binary
 //     that dies (on Linux; elsewhere it has to be ended by hand).
 //
@@ -30,6 +30,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/worksights/halo-connector/internal/freeze"
 )
 
 //go:embed kafka.sh
@@ -138,10 +140,10 @@ func (c *Cluster) Kill(i int) error {
 
 // Freeze stops node i without ending it: its connections stay open and nobody
 // answers on them. The state of a machine that swaps, or of a lost network.
-func (c *Cluster) Freeze(i int) error { return c.signal(i, syscall.SIGSTOP) }
+func (c *Cluster) Freeze(i int) error { return c.tell(i, freeze.Process) }
 
 // Thaw lets a frozen node go on, unaware of the time that passed.
-func (c *Cluster) Thaw(i int) error { return c.signal(i, syscall.SIGCONT) }
+func (c *Cluster) Thaw(i int) error { return c.tell(i, freeze.Thaw) }
 
 // Restart stops node i in an orderly way where it still runs, starts it on its
 // data and ports, and returns when it has joined again. It has then caught up
@@ -191,10 +193,15 @@ func (c *Cluster) alive(i int) bool {
 }
 
 func (c *Cluster) signal(i int, s syscall.Signal) error {
+	return c.tell(i, func(p *os.Process) error { return p.Signal(s) })
+}
+
+// tell does something to node i's process.
+func (c *Cluster) tell(i int, do func(*os.Process) error) error {
 	if !c.alive(i) {
 		return fmt.Errorf("node %d does not run", i)
 	}
-	if err := c.nodes[i].process.Process.Signal(s); err != nil {
+	if err := do(c.nodes[i].process.Process); err != nil {
 		return fmt.Errorf("node %d: %w", i, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/embedded/engine"
+	"github.com/worksights/halo-connector/internal/freeze"
 )
 
 // breakable is an engine as a test sees it that breaks it, whoever runs it.
@@ -93,10 +94,10 @@ type clickhouseChild struct {
 	parent *process
 }
 
-func (c clickhouseChild) kill()   { c.signal(syscall.SIGKILL) }
+func (c clickhouseChild) kill()   { c.child("killed", (*os.Process).Kill) }
 func (c clickhouseChild) start()  {} // the parent does
-func (c clickhouseChild) freeze() { c.signal(syscall.SIGSTOP) }
-func (c clickhouseChild) thaw()   { c.signal(syscall.SIGCONT) }
+func (c clickhouseChild) freeze() { c.child("frozen", freeze.Process) }
+func (c clickhouseChild) thaw()   { c.child("thawed", freeze.Thaw) }
 
 func (c clickhouseChild) ready() {
 	c.stack.t.Helper()
@@ -107,14 +108,19 @@ func (c clickhouseChild) ready() {
 	})
 }
 
-func (c clickhouseChild) signal(sig syscall.Signal) {
+// child does something to the child that lives now.
+func (c clickhouseChild) child(done string, do func(*os.Process) error) {
 	c.stack.t.Helper()
-	await(c.stack.t, 60*time.Second, "a child to send "+sig.String(), func() error {
+	await(c.stack.t, 60*time.Second, "ClickHouse "+done, func() error {
 		pid, err := childOf(c.parent.cmd.Process.Pid)
 		if err != nil {
 			return err
 		}
-		return syscall.Kill(pid, sig)
+		child, err := os.FindProcess(pid)
+		if err != nil {
+			return err
+		}
+		return do(child)
 	})
 }
 

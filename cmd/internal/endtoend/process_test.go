@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/worksights/halo-connector/internal/freeze"
 )
 
 // process is one program of ours, which can be killed and started again.
@@ -55,8 +57,7 @@ func (p *process) start() {
 	p.cmd, p.ended = cmd, ended
 }
 
-// signal sends sig and waits until the process has ended, unless it only froze
-// or thawed.
+// signal sends sig and waits until the process has ended.
 func (p *process) signal(sig syscall.Signal) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -66,9 +67,6 @@ func (p *process) signal(sig syscall.Signal) {
 		return
 	}
 	_ = cmd.Process.Signal(sig) // it may have ended on its own
-	if sig == syscall.SIGSTOP || sig == syscall.SIGCONT {
-		return
-	}
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):
@@ -79,8 +77,15 @@ func (p *process) signal(sig syscall.Signal) {
 }
 
 func (p *process) kill()   { p.signal(syscall.SIGKILL) }
-func (p *process) freeze() { p.signal(syscall.SIGSTOP) }
-func (p *process) thaw()   { p.signal(syscall.SIGCONT) }
+func (p *process) freeze() { p.t.Helper(); p.must(freeze.Process(p.cmd.Process)) }
+func (p *process) thaw()   { p.t.Helper(); p.must(freeze.Thaw(p.cmd.Process)) }
+
+func (p *process) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Errorf("%s: %v", p.name, err)
+	}
+}
 
 // stop ends the process as a supervisor does, and returns its exit status and
 // how long it took.
