@@ -229,7 +229,7 @@ func problem(err error) *apiError {
 		return refuse(http.StatusServiceUnavailable, "log_unavailable", "The change could not be kept. Try again in a few seconds.")
 	case errors.Is(err, vault.ErrSealed), errors.Is(err, schemas.ErrMalformed):
 		return refuse(http.StatusServiceUnavailable, "vault_sealed", "The tenant's record does not open with the keyset at hand. An operator has to bring back the key.")
-	case errors.Is(err, errOutcomes):
+	case errors.Is(err, errTimeline):
 		return refuse(http.StatusServiceUnavailable, "timeline_unavailable", "The timeline cannot be read now. Try again in a few seconds.")
 	case errors.Is(err, errBusy):
 		return refuse(http.StatusServiceUnavailable, "busy", "Another operation on this tenant is still under way. Try again in a minute.")

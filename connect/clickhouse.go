@@ -2,19 +2,18 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/proto"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/schemas"
 )
 
 // ClickHouse reads outcomes from the database of a connection, which the caller
-// closes. It only reads.
+// closes. It only reads. Its errors quote no row and no query.
 type ClickHouse struct{ conn driver.Conn }
 
 var _ Outcomes = (*ClickHouse)(nil)
@@ -59,7 +58,7 @@ func (c *ClickHouse) Activities(ctx context.Context, q Query) ([]Activity, error
 		FROM activities WHERE `+strings.Join(where, " AND ")+`
 		ORDER BY occurred_at DESC, toString(activity_id) DESC LIMIT `+fmt.Sprint(q.Limit), args...)
 	if err != nil {
-		return nil, outcomesError("timeline", err)
+		return nil, fmt.Errorf("timeline: %w", clickhouse.Redact(err))
 	}
 	defer rows.Close()
 	var out []Activity
@@ -67,13 +66,13 @@ func (c *ClickHouse) Activities(ctx context.Context, q Query) ([]Activity, error
 		var a Activity
 		if err := rows.Scan(&a.ID, &a.Tenant, &a.User, &a.Category, &a.Kind, &a.Weight, &a.Ticket, &a.Agent, &a.CreditedAs, &a.Status,
 			&a.OccurredAt, &a.ReceivedAt); err != nil {
-			return nil, outcomesError("timeline", err)
+			return nil, fmt.Errorf("timeline: %w", clickhouse.Redact(err))
 		}
 		a.OccurredAt, a.ReceivedAt = a.OccurredAt.UTC(), a.ReceivedAt.UTC()
 		out = append(out, a)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, outcomesError("timeline", err)
+		return nil, fmt.Errorf("timeline: %w", clickhouse.Redact(err))
 	}
 	return out, nil
 }
@@ -104,7 +103,7 @@ func (c *ClickHouse) LastDelivery(ctx context.Context, tenant schemas.Tenant) (t
 		err := c.conn.QueryRow(ctx, `SELECT toUnixTimestamp64Milli(max(received_at)) FROM outcomes_log WHERE tenant_id = ? `+span,
 			string(tenant), int64((7*24*time.Hour+occurredSlack)/time.Second)).Scan(&millis)
 		if err != nil {
-			return time.Time{}, outcomesError("last delivery", err)
+			return time.Time{}, fmt.Errorf("last delivery: %w", clickhouse.Redact(err))
 		}
 		if millis > 0 {
 			return time.UnixMilli(millis).UTC(), nil
@@ -123,19 +122,19 @@ func (c *ClickHouse) Arrivals(ctx context.Context, tenant schemas.Tenant, since 
 		ORDER BY span`,
 		spanWidth.Milliseconds(), string(tenant), since.UnixMilli(), since.Add(-occurredSlack).UnixMilli())
 	if err != nil {
-		return nil, outcomesError("arrivals", err)
+		return nil, fmt.Errorf("arrivals: %w", clickhouse.Redact(err))
 	}
 	defer rows.Close()
 	var out []time.Time
 	for rows.Next() {
 		var span int64
 		if err := rows.Scan(&span); err != nil {
-			return nil, outcomesError("arrivals", err)
+			return nil, fmt.Errorf("arrivals: %w", clickhouse.Redact(err))
 		}
 		out = append(out, time.UnixMilli(span*spanWidth.Milliseconds()).UTC())
 	}
 	if err := rows.Err(); err != nil {
-		return nil, outcomesError("arrivals", err)
+		return nil, fmt.Errorf("arrivals: %w", clickhouse.Redact(err))
 	}
 	return out, nil
 }
@@ -148,19 +147,19 @@ func (c *ClickHouse) Tally(ctx context.Context, tenant schemas.Tenant, since tim
 	bounds := []any{string(tenant), since.UnixMilli(), since.Add(-occurredSlack).UnixMilli()}
 	tally := Tally{Skipped: make(map[schemas.Reason]uint64)}
 	if err := c.conn.QueryRow(ctx, `SELECT count() FROM activities`+arrived, bounds...).Scan(&tally.Activities); err != nil {
-		return Tally{}, outcomesError("tally", err)
+		return Tally{}, fmt.Errorf("tally: %w", clickhouse.Redact(err))
 	}
 	rows, err := c.conn.Query(ctx, `SELECT reason, agent_id, count() AS events FROM skipped`+arrived+`
 		GROUP BY reason, agent_id ORDER BY events DESC, agent_id`, bounds...)
 	if err != nil {
-		return Tally{}, outcomesError("tally", err)
+		return Tally{}, fmt.Errorf("tally: %w", clickhouse.Redact(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var reason string
 		var agent, events uint64
 		if err := rows.Scan(&reason, &agent, &events); err != nil {
-			return Tally{}, outcomesError("tally", err)
+			return Tally{}, fmt.Errorf("tally: %w", clickhouse.Redact(err))
 		}
 		tally.Skipped[schemas.Reason(reason)] += events
 		if schemas.Reason(reason) == schemas.Unmapped && len(tally.Unmapped) < 20 {
@@ -168,21 +167,7 @@ func (c *ClickHouse) Tally(ctx context.Context, tenant schemas.Tenant, since tim
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return Tally{}, outcomesError("tally", err)
+		return Tally{}, fmt.Errorf("tally: %w", clickhouse.Redact(err))
 	}
 	return tally, nil
-}
-
-// outcomesError keeps of a failure what is not content: texts of ClickHouse's
-// exceptions quote rows.
-func outcomesError(what string, err error) error {
-	if e, ok := errors.AsType[*proto.Exception](err); ok {
-		return fmt.Errorf("%w: %s: code %d", errOutcomes, what, e.Code)
-	}
-	for _, known := range []error{context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, known) {
-			return fmt.Errorf("%w: %s: %w", errOutcomes, what, known)
-		}
-	}
-	return fmt.Errorf("%w: %s", errOutcomes, what)
 }

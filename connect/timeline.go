@@ -15,9 +15,8 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// errOutcomes says that ClickHouse could not be asked. What it said may quote
-// rows and is not kept.
-var errOutcomes = errors.New("ClickHouse could not be asked")
+// errTimeline says that the outcomes behind a timeline are not known now.
+var errTimeline = errors.New("the timeline cannot be read")
 
 // The limits of one page of a timeline.
 const (
@@ -35,7 +34,7 @@ func (c *Connect) getTimeline(r *request) (int, any, error) {
 	ask.Limit++
 	rows, err := c.cfg.Outcomes.Activities(r.Context(), ask)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", errOutcomes, err)
+		return 0, nil, fmt.Errorf("%w: %w", errTimeline, err)
 	}
 	var next *string
 	if len(rows) > q.Limit {

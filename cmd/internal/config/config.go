@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -225,8 +226,12 @@ func checkPrefix(name, prefix string) []error {
 }
 
 func checkAddr(name, addr string) []error {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return []error{fmt.Errorf("%s: want host:port or :port, not %q", name, addr)}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return []error{fmt.Errorf("%s: want host:port or :port with a port up to 65535, not %q", name, addr)}
 	}
 	return nil
 }

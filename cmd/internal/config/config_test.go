@@ -28,13 +28,13 @@ func TestDefaultsAreUsable(t *testing.T) {
 
 func TestAllThatIsWrongIsSaidAtOnceAndBySayingWhatIsWanted(t *testing.T) {
 	_, err := Load[Connect]([]string{
-		"LISTEN_ADDR=8081", "PEER_URL=10.0.0.7:8081", "PUBLIC_INGEST_URL=ftp://x", "HEALTH_INTERVAL=10ms", "KAFKA_BROKERS=nowhere",
+		"LISTEN_ADDR=8081", "ADMIN_ADDR=127.0.0.1:65536", "PEER_URL=10.0.0.7:8081", "PUBLIC_INGEST_URL=ftp://x", "HEALTH_INTERVAL=10ms", "KAFKA_BROKERS=nowhere",
 		"CLICKHOUSE_DSN=mysql://u:hunter2@h/db", "TOPIC_PREFIX=a b", "LOG_LEVEL=loud", "LOG_FORMAT=xml",
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"LISTEN_ADDR", "PEER_URL", "PUBLIC_INGEST_URL", "HEALTH_INTERVAL", "KAFKA_", "CLICKHOUSE_DSN", "TOPIC_PREFIX", "LOG_LEVEL", "LOG_FORMAT", "KEYSET_FILE", "API_TOKENS_FILE"} {
+	for _, name := range []string{"LISTEN_ADDR", "ADMIN_ADDR", "PEER_URL", "PUBLIC_INGEST_URL", "HEALTH_INTERVAL", "KAFKA_", "CLICKHOUSE_DSN", "TOPIC_PREFIX", "LOG_LEVEL", "LOG_FORMAT", "KEYSET_FILE", "API_TOKENS_FILE"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}
