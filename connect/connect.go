@@ -130,7 +130,7 @@ func New(cfg Config) (*Connect, error) {
 			})
 		}
 	}
-	c.standby(unassigned)
+	c.standby("the group has not assigned the vault yet")
 	c.metrics = newMetrics(c, cfg.Registry)
 	c.handler = c.routes()
 	return c, nil

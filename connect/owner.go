@@ -83,8 +83,6 @@ func (c *Connect) Run(ctx context.Context) error {
 	}
 	// The table is read by readers of its own, from the start.
 	member.PauseFetchTopics(c.cfg.Topics.Vault)
-	var asks sync.WaitGroup
-	asks.Go(func() { kafka.Visible(ctx, member, c.log, []string{c.cfg.Topics.Vault}, o.misses) })
 
 	<-ctx.Done()
 	o.lose("shutting down")
@@ -92,25 +90,7 @@ func (c *Connect) Run(ctx context.Context) error {
 	// Leaving the group hands the vault over at once instead of after the
 	// session's end.
 	kafka.Leave(member)
-	asks.Wait() // only the end of its client ends a question to a broker that hangs
 	return nil
-}
-
-// unassigned is what an instance waits for that was never assigned the vault.
-const unassigned = "the group has not assigned the vault yet"
-
-// misses says why the vault cannot be seen, or with nil that it can be, unless
-// this instance owns it by now.
-func (o *owner) misses(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.owned != nil:
-	case err != nil:
-		o.c.standby(fmt.Sprintf("%s: %v", unassigned, err))
-	default:
-		o.c.standby(unassigned)
-	}
 }
 
 // gain begins to act.

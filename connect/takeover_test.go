@@ -252,25 +252,3 @@ func TestAnInstanceThatKafkaLeavesAloneSaysSo(t *testing.T) {
 		}
 	})
 }
-
-// The group assigns nothing of a topic that is not there, and says nothing
-// either: not to the log, and not to whoever asks what is waited for.
-func TestAnInstanceWhoseVaultIsNotThereSaysSo(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.topics = schemas.NewTopics("misspelt.")
-		a := w.start()
-		time.Sleep(30 * time.Second)
-		const want = "misspelt.vault: UNKNOWN_TOPIC_OR_PARTITION"
-		if err := a.Ready(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ready says %v", err)
-		}
-		if n := strings.Count(w.log.String(), want); n != 1 {
-			t.Errorf("the log says it %d times", n)
-		}
-		w.CreateTopics(w.T, w.topics, 1)
-		time.Sleep(10 * time.Minute)
-		if err := a.Ready(); err != nil {
-			t.Errorf("the vault is there: %v", err)
-		}
-	})
-}

@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/worksights/halo-connector/internal/kafka"
-	"github.com/worksights/halo-connector/schemas"
 )
 
 // Whoever is not let into the group owns nothing: no lag grows and no step
@@ -55,23 +54,6 @@ func TestAProcessorOutsideItsGroupIsNotReady(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Of a topic that is not there a group assigns nothing, and says nothing either.
-func TestAProcessorWhoseTopicIsNotThereSaysWhatItWaitsFor(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		w.topics.Events = "misspelt.events"
-		s := w.start(setting{})
-		time.Sleep(time.Minute)
-		if err := s.ready(); !errors.Is(err, kafka.ErrNotMember) || !strings.Contains(err.Error(), "misspelt.events: UNKNOWN_TOPIC_OR_PARTITION") {
-			t.Errorf("ready says %v", err)
-		}
-		w.CreateTopics(t, schemas.NewTopics("misspelt."), partitions)
-		time.Sleep(10 * time.Minute)
-		if err := s.ready(); err != nil {
-			t.Errorf("the topic is there: %v", err)
-		}
-	})
 }
 
 func TestAProcessorWhoseOutcomesAreRefusedIsNotReady(t *testing.T) {

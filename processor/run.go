@@ -114,8 +114,6 @@ func (p *Processor) Ready() error {
 // A batch in hand is settled first, for as long as Config.Grace, or dropped
 // whole. Kafka being away is no failure: Run waits. It fails with [ErrClosed].
 func (p *Processor) Run(ctx context.Context) error {
-	var asks sync.WaitGroup
-	defer asks.Wait() // only the end of its client, below, ends a question to a broker that hangs
 	// Whatever the way out: partitions must not wait for our session to time
 	// out before another member gets them.
 	defer kafka.Leave(p.consumer)
@@ -128,9 +126,6 @@ func (p *Processor) Run(ctx context.Context) error {
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(ctx)
 	lag.Go(func() { kafka.WatchLag(lctx, p.consumer, p.metrics.lag, p.input) })
-	if p.member != nil {
-		asks.Go(func() { kafka.Visible(lctx, p.consumer, p.log, []string{p.input}, p.member.Misses) })
-	}
 	defer lag.Wait()
 	defer stop()
 

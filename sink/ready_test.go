@@ -4,7 +4,6 @@ package sink_test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,8 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/worksights/halo-connector/internal/kafka"
-	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 )
 
@@ -44,23 +41,6 @@ func TestASinkWhoseStoreDoesNotAnswerIsNotReady(t *testing.T) {
 			t.Errorf("not ready after the answer: %v", err)
 		}
 		w.settled()
-	})
-}
-
-// Of a topic that is not there a group assigns nothing, and says nothing either.
-func TestASinkWhoseTopicsAreNotThereSaysWhatItWaitsFor(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		w.topics = schemas.NewTopics("misspelt.")
-		p := w.start(nil)
-		time.Sleep(time.Minute)
-		if err := p.Ready(); !errors.Is(err, kafka.ErrNotMember) || !strings.Contains(err.Error(), "misspelt.activities: UNKNOWN_TOPIC_OR_PARTITION") {
-			t.Errorf("ready says %v", err)
-		}
-		w.CreateTopics(t, w.topics, partitions)
-		time.Sleep(10 * time.Minute)
-		if err := p.Ready(); err != nil {
-			t.Errorf("the topics are there: %v", err)
-		}
 	})
 }
 

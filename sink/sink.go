@@ -138,8 +138,6 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("sink: %w", err)
 	}
-	var asks sync.WaitGroup
-	defer asks.Wait() // only the end of its client, below, ends a question to a broker that hangs
 	defer kafka.Leave(s.consumer)
 
 	work, end := outlive(ctx, s.cfg.Drain)
@@ -147,7 +145,6 @@ func (s *Sink) Run(ctx context.Context) (err error) {
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(work)
 	lag.Go(func() { kafka.WatchLag(lctx, s.consumer, s.metrics.lag, topics...) })
-	asks.Go(func() { kafka.Visible(lctx, s.consumer, s.log, topics, s.member.Misses) })
 	defer lag.Wait()
 	defer stop()
 	for ctx.Err() == nil {

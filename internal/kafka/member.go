@@ -22,12 +22,9 @@ type Member struct {
 // NewMember returns the member of a consumer that has not joined yet.
 func NewMember() *Member {
 	m := &Member{}
-	m.outside(joining)
+	m.outside("joining")
 	return m
 }
-
-// joining is why a consumer is in no group that has heard nothing against it.
-const joining = "joining"
 
 // Opts let the consumer say when it comes into its group, be it to be given no
 // partition, and when it falls out.
@@ -44,19 +41,6 @@ func (m *Member) OnGroupManageError(err error) { m.outside(err.Error()) }
 
 // OnClientClosed is called by the client at its end.
 func (m *Member) OnClientClosed(*kgo.Client) { m.outside("stopped") }
-
-// Misses notes why a topic cannot be seen, or with nil that all can be. To whoever
-// is in the group it is nothing new.
-func (m *Member) Misses(err error) {
-	why, now := m.why.Load(), joining
-	if why == nil {
-		return
-	}
-	if err != nil {
-		now += ": " + err.Error()
-	}
-	m.why.CompareAndSwap(why, &now)
-}
 
 func (m *Member) outside(why string) { m.why.Store(&why) }
 

@@ -31,6 +31,7 @@ const apiDrain = 5 * time.Second
 // Connect assembles the control plane: the vault's sealer, the API's tokens,
 // the timeline's database, the owner of the state, and the API.
 func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	client, topics := cfg.Client("connect"), cfg.Topics()
 	sealer, tokens, err := files(cfg, log)
 	if err != nil {
 		return nil, err
@@ -44,9 +45,9 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		announce = append(announce, standby.Announce(cfg.PeerURL))
 	}
 	c, err := connect.New(connect.Config{
-		Kafka:          cfg.Client("connect"),
+		Kafka:          client,
 		KafkaOptions:   announce,
-		Topics:         cfg.Topics(),
+		Topics:         topics,
 		Group:          connectGroup,
 		IngestURL:      cfg.PublicIngestURL,
 		AllowNets:      cfg.HaloAllowNets,
@@ -65,25 +66,28 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		return nil, err
 	}
 	log.Info("the control API is served", "addr", ln.Addr().String())
+	all := []string{topics.Vault, topics.Connections, topics.Mappings}
 	components := []daemon.Component{
+		rights(client, log, all, all),
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()
 		}},
-		{Name: "connect", Run: c.Run, Ready: c.Ready},
 	}
 	handler := c.Handler()
-	if cfg.PeerURL != "" {
+	if cfg.PeerURL == "" {
+		components = append(components, daemon.Component{Name: "connect", Run: c.Run, Ready: c.Ready})
+	} else {
 		door, client, err := peers(cfg, c, log)
 		if err != nil {
 			return nil, err
 		}
 		handler = door
-		components[1].Ready = door.Ready
-		components = append(components, daemon.Component{Name: "peers", Run: func(ctx context.Context) error {
-			defer client.Close()
-			return door.Run(ctx)
-		}})
+		components = append(components, daemon.Component{Name: "connect", Run: c.Run, Ready: door.Ready},
+			daemon.Component{Name: "peers", Run: func(ctx context.Context) error {
+				defer client.Close()
+				return door.Run(ctx)
+			}})
 	}
 	return append(components, daemon.Component{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }}), nil
 }

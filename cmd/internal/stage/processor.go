@@ -18,7 +18,7 @@ import (
 // Processor assembles the processor: its producer, the table of mappings, and
 // the group member that reads events.
 func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
-	client, topics := cfg.Client("processor"), cfg.Topics()
+	client, topics, output := cfg.Client("processor"), cfg.Topics(), schemas.NewTopics(cfg.Output())
 	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "processor")
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg, table.Options[schemas.Mapping]{})
 	p, err := processor.New(processor.Config{
 		Input:   topics.Events,
-		Output:  schemas.NewTopics(cfg.Output()),
+		Output:  output,
 		Weights: cfg.Processor(),
 		Member:  member,
 	}, consumer, producer, mappings, log, reg)
@@ -49,6 +49,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	}
 	return []daemon.Component{
 		tracing,
+		rights(client, log, []string{topics.Events, topics.Mappings}, []string{output.Activities, output.Skipped, output.Dead}),
 		closing("processor producer", producer),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
 		{Name: "processor", Run: p.Run, Ready: p.Ready},

@@ -16,6 +16,7 @@ import (
 // Sink assembles the sink: the database, and the group member that reads
 // outcomes.
 func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	client, topics := cfg.Client("sink"), cfg.Topics()
 	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "sink")
 	if err != nil {
 		return nil, err
@@ -25,8 +26,8 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 		return nil, err
 	}
 	s, err := sink.New(sink.Config{
-		Kafka:     cfg.Client("sink"),
-		Topics:    cfg.Topics(),
+		Kafka:     client,
+		Topics:    topics,
 		Group:     cfg.KafkaGroup,
 		BatchRows: cfg.BatchRows,
 		BatchWait: cfg.BatchWait,
@@ -37,6 +38,7 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 	}
 	return []daemon.Component{
 		tracing,
+		rights(client, log, []string{topics.Activities, topics.Skipped}, []string{topics.Dead}),
 		{Name: "sink database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()

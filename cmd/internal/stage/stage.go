@@ -17,6 +17,7 @@ import (
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/tracing"
 )
 
@@ -31,6 +32,12 @@ func closing(name string, cl *kgo.Client) daemon.Component {
 			return nil
 		},
 	}
+}
+
+// rights is the component that says whether a stage may use its topics.
+func rights(cfg kafka.Config, log *slog.Logger, reads, writes []string) daemon.Component {
+	r := kafka.NewRights(cfg, log, reads, writes)
+	return daemon.Component{Name: "Kafka topics", Run: r.Run, Ready: r.Ready}
 }
 
 // follow makes a stage's tracing, and the component that sends the last spans
