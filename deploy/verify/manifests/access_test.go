@@ -93,6 +93,19 @@ func TestTheStagesDoTheirWorkWithTheirRightsAndCanDoNothingElse(t *testing.T) {
 		return err
 	})
 
+	// An edge that may read events and not write them would refuse deliveries.
+	s.run("ingest", nil, 9105, append(g.env("processor"), "LISTEN_ADDR="+s.addr(8082))...)
+	s.await("an ingest without its right says so", func() error {
+		_, err := s.get("http://" + s.addr(9105) + "/readyz")
+		if err == nil {
+			t.Fatal("it is ready")
+		}
+		if !strings.Contains(err.Error(), "halo.events: TOPIC_AUTHORIZATION_FAILED: no right to write") {
+			return err
+		}
+		return nil
+	})
+
 	allowed := rights(t)
 	refused := 0
 	for principal := range g.password {
@@ -132,6 +145,16 @@ func (s *local) addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", s.off
 // start starts a program and waits until it is ready.
 func (s *local) start(program string, args []string, admin int, env ...string) {
 	s.t.Helper()
+	s.run(program, args, admin, env...)
+	s.await(program+" ready", func() error {
+		_, err := s.get("http://" + s.addr(admin) + "/readyz")
+		return err
+	})
+}
+
+// run starts a program, which ends with the test.
+func (s *local) run(program string, args []string, admin int, env ...string) {
+	s.t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(filepath.Join(bin, program), args...)
 	cmd.Env = append([]string{"HOME=" + os.Getenv("HOME"), "LIBCHDB_PATH=" + os.Getenv("LIBCHDB_PATH"), "XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}, env...)
@@ -149,10 +172,6 @@ func (s *local) start(program string, args []string, admin int, env ...string) {
 		if s.t.Failed() {
 			s.t.Logf("the log of %s ends:\n%s", program, log.String()[max(0, log.Len()-3000):])
 		}
-	})
-	s.await(program+" ready", func() error {
-		_, err := s.get("http://" + s.addr(admin) + "/readyz")
-		return err
 	})
 }
 
