@@ -48,21 +48,21 @@ var ErrClosed = errors.New("the processor's Kafka client was closed")
 
 // Processor is the loop around [Join].
 type Processor struct {
-	input    string
-	consumer *kgo.Client
-	producer *kgo.Client
-	mappings Mappings
-	member   *kafka.Member
-	grace    time.Duration
-	now      func() time.Time
-	log      *slog.Logger
-	metrics  *metrics
-	witness  *metric.Witness
-	batch    *batch
-	gaps     kafka.Gaps
-	refused  int                    // commits that failed since the last that did not
-	said     string                 // the last error that a poll brought, so that an outage is one line
-	held     atomic.Pointer[string] // what holds up the batch in hand; nil: nothing
+	input      string
+	consumer   *kgo.Client
+	producer   *kgo.Client
+	mappings   Mappings
+	member     *kafka.Member
+	grace      time.Duration
+	now        func() time.Time
+	log        *slog.Logger
+	metrics    *metrics
+	witness    *metric.Witness
+	batch      *batch
+	gaps       kafka.Gaps
+	refused    int // commits that failed since the last that did not
+	complaints kafka.Complaints
+	held       atomic.Pointer[string] // what holds up the batch in hand; nil: nothing
 }
 
 // New returns a processor. consumer is a member of the processor's group that
@@ -138,7 +138,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil // what this poll may have brought is not committed
 		}
-		p.complain(fetches)
+		p.complaints.About(ctx, fetches, p.log)
 		events = events[:0]
 		for r := range fetches.RecordsAll() {
 			events = append(events, r)
@@ -264,17 +264,4 @@ func (p *Processor) missing(fetches kgo.Fetches) int64 {
 		p.log.Error("events were deleted from Kafka before they were read: they are lost", "topic", p.input, "events", n)
 	}
 	return n
-}
-
-// complain logs what a poll could not read, once per change.
-func (p *Processor) complain(fetches kgo.Fetches) {
-	for _, e := range fetches.Errors() {
-		if text := e.Err.Error(); text != p.said {
-			p.said = text
-			p.log.Warn("events cannot be read, trying on", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
-		}
-	}
-	if len(fetches.Errors()) == 0 {
-		p.said = ""
-	}
 }

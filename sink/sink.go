@@ -78,20 +78,20 @@ func (c Config) withDefaults() (Config, error) {
 
 // Sink is one member of the group that appends outcomes.
 type Sink struct {
-	cfg     Config
-	store   Store
-	log     *slog.Logger
-	reg     prometheus.Registerer
-	opts    []kgo.Opt
-	metrics *metrics
-	witness *metric.Witness
-	gaps    kafka.Gaps
-	seen    memory
+	cfg        Config
+	store      Store
+	log        *slog.Logger
+	reg        prometheus.Registerer
+	opts       []kgo.Opt
+	metrics    *metrics
+	witness    *metric.Witness
+	gaps       kafka.Gaps
+	complaints kafka.Complaints
+	seen       memory
 
 	consumer, producer *kgo.Client
 
 	member *kafka.Member
-	said   map[string]bool // what could not be fetched, and why, since there last were records
 	ready  readiness
 
 	// wish rings when the group wants to rebalance and we are in its way.
@@ -115,7 +115,7 @@ func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, o
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember(), said: make(map[string]bool)}
+	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember()}
 	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
 	return s, nil
 }
@@ -202,29 +202,13 @@ func (s *Sink) company(ctx context.Context, b *batch) {
 // poll adds what one poll returns to b.
 func (s *Sink) poll(ctx context.Context, b *batch) {
 	fetches := s.consumer.PollRecords(ctx, s.cfg.BatchRows-b.records)
-	for _, e := range fetches.Errors() {
-		session := (*kgo.ErrGroupSession)(nil)
-		switch {
-		case errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded), errors.Is(e.Err, kgo.ErrClientClosed):
-		case errors.As(e.Err, &session):
-			s.log.WarnContext(ctx, "out of the consumer group, rejoining", "err", e.Err)
-		default:
-			// The client says it four times a second.
-			if text := e.Topic + ": " + e.Err.Error(); !s.said[text] {
-				s.said[text] = true
-				s.log.WarnContext(ctx, "cannot fetch, trying on", "topic", e.Topic, "partition", e.Partition, "err", e.Err)
-			}
-		}
-	}
+	s.complaints.About(ctx, fetches, s.log)
 	// What was taken away before these records came is not in hand. Forgotten
 	// later, it would take along what we were given anew since.
 	s.takeLost()
 	if n := s.gaps.Missing(s.consumer, fetches); n > 0 {
 		s.metrics.breaches[metric.Kept].Add(float64(n))
 		s.log.ErrorContext(ctx, "outcomes were deleted from Kafka before they were read: they are lost until a replay", "records", n)
-	}
-	if !fetches.Empty() {
-		clear(s.said)
 	}
 	for r := range fetches.RecordsAll() {
 		b.add(r)
