@@ -3,8 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,9 +14,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// askEvery is how long Rights wait before it asks again, and the longest that
-// they wait for an answer.
-const askEvery = 5 * time.Second
+const (
+	answerWithin = 5 * time.Second // the client dials on in the meantime
+	askEvery     = time.Second     // after an answer that does not grant all
+)
 
 // Rights know whether a stage may use its topics. Nothing else says so before
 // the first record: of a topic that is not there, or that it may not see, a
@@ -85,14 +86,18 @@ func (r *Rights) await(ctx context.Context) error {
 	}
 	defer cl.Close()
 	for said := ""; ctx.Err() == nil; {
-		lacks := strings.Join(r.ask(ctx, cl), "; ")
+		lacks, err := r.ask(ctx, cl)
+		reason := lacks
+		if err != nil {
+			lacks, reason = "Kafka does not answer: "+err.Error(), cause(err).Error()
+		}
 		if lacks == "" {
 			r.lacks.Store(nil)
 			return nil
 		}
 		r.lack(lacks)
-		if lacks != said && ctx.Err() == nil {
-			said = lacks
+		if reason != said && ctx.Err() == nil {
+			said = reason
 			r.log.Warn("not all topics can be used, asking again", "err", lacks)
 		}
 		select {
@@ -103,9 +108,9 @@ func (r *Rights) await(ctx context.Context) error {
 	return nil
 }
 
-// ask returns all that Kafka does not grant, or that it does not answer.
-func (r *Rights) ask(ctx context.Context, cl *kgo.Client) (lacks []string) {
-	ctx, cancel := context.WithTimeout(ctx, askEvery)
+// ask returns all that Kafka does not grant.
+func (r *Rights) ask(ctx context.Context, cl *kgo.Client) (lacks string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	// Not through kadm, which gives up on all topics at the first that may not
 	// be seen.
@@ -123,7 +128,7 @@ func (r *Rights) ask(ctx context.Context, cl *kgo.Client) (lacks []string) {
 	}
 	resp, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		return []string{err.Error()}
+		return "", err
 	}
 	topics := make(map[string]kmsg.MetadataResponseTopic, len(resp.Topics))
 	for _, t := range resp.Topics {
@@ -131,18 +136,25 @@ func (r *Rights) ask(ctx context.Context, cl *kgo.Client) (lacks []string) {
 			topics[*t.Topic] = t
 		}
 	}
+	var all []string
 	for _, u := range r.uses {
 		t, ok := topics[u.topic]
+		var lack string
 		switch err := kerr.ErrorForCode(t.ErrorCode); {
 		case !ok:
-			lacks = append(lacks, fmt.Sprintf("%s: Kafka says nothing of it", u.topic))
+			lack = "Kafka says nothing of it"
 		case err != nil:
-			lacks = append(lacks, fmt.Sprintf("%s: %v", u.topic, err))
+			lack = err.Error()
 		case !granted(t.AuthorizedOperations, u.op):
-			lacks = append(lacks, fmt.Sprintf("%s: %s: no right to %s", u.topic, kerr.TopicAuthorizationFailed.Message, u.verb))
+			lack = kerr.TopicAuthorizationFailed.Message + ": no right to " + u.verb
+		default:
+			continue
+		}
+		if lack = u.topic + ": " + lack; !slices.Contains(all, lack) { // of a topic to read and to write
+			all = append(all, lack)
 		}
 	}
-	return lacks
+	return strings.Join(all, "; "), nil
 }
 
 // granted reports whether op is among the operations of a bit field, bit n for
