@@ -35,7 +35,7 @@ var ErrStuck = errors.New("component did not stop in time")
 
 // Component is one thing that runs until the program ends.
 type Component struct {
-	Name string
+	Name string // of it alone in its process
 	// Run blocks until ctx is done and then returns nil. To return earlier, or
 	// with an error, ends the program.
 	Run func(ctx context.Context) error
@@ -85,12 +85,28 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 	if err != nil {
 		return err
 	}
+	if err := distinct(components); err != nil {
+		return err
+	}
 	health.started(components)
 	drain := cfg.Drain
 	if drain == 0 {
 		drain = DefaultDrain
 	}
 	return run(ctx, components, drain, health, log)
+}
+
+// distinct refuses two components of one name: of their two gauges Prometheus
+// would be given neither, and with them no other metric.
+func distinct(components []Component) error {
+	seen := make(map[string]bool)
+	for _, c := range components {
+		if seen[c.Name] {
+			return fmt.Errorf("two components are called %q", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	return nil
 }
 
 // run starts the components and stops them in reverse when ctx is done or one

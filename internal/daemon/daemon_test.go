@@ -128,6 +128,20 @@ func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
 	expect("/metrics", 200, `halo_component_ready{component="table"} 0`)
 }
 
+// Two gauges of one name are none: a scrape fails whole.
+func TestTwoComponentsOfOneNameAreRefused(t *testing.T) {
+	idle := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := Run(ctx, Config{Program: "test", LogLevel: "error", LogFormat: "text"},
+		func(context.Context, *slog.Logger, *prometheus.Registry) ([]Component, error) {
+			return []Component{{Name: "table", Run: idle}, {Name: "edge", Run: idle}, {Name: "table", Run: idle}}, nil
+		})
+	if err == nil || !strings.Contains(err.Error(), `"table"`) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 func TestTheLogIsAsAskedFor(t *testing.T) {
 	var out strings.Builder
 	log, err := newLog(&out, "warn", "json")

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,30 +67,30 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		return nil, err
 	}
 	log.Info("the control API is served", "addr", ln.Addr().String())
-	all := []string{topics.Vault, topics.Connections, topics.Mappings}
-	components := []daemon.Component{
-		rights(client, log, all, all),
-		{Name: "timeline database", Run: func(ctx context.Context) error {
-			<-ctx.Done()
-			return conn.Close()
-		}},
-	}
-	handler := c.Handler()
-	if cfg.PeerURL == "" {
-		components = append(components, daemon.Component{Name: "connect", Run: c.Run, Ready: c.Ready})
-	} else {
+	handler, ready := c.Handler(), c.Ready
+	var passing []daemon.Component
+	if cfg.PeerURL != "" {
 		door, client, err := peers(cfg, c, log)
 		if err != nil {
 			return nil, err
 		}
-		handler = door
-		components = append(components, daemon.Component{Name: "connect", Run: c.Run, Ready: door.Ready},
-			daemon.Component{Name: "peers", Run: func(ctx context.Context) error {
-				defer client.Close()
-				return door.Run(ctx)
-			}})
+		handler, ready = door, door.Ready
+		passing = append(passing, daemon.Component{Name: "peers", Run: func(ctx context.Context) error {
+			defer client.Close()
+			return door.Run(ctx)
+		}})
 	}
-	return append(components, daemon.Component{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }}), nil
+	all := []string{topics.Vault, topics.Connections, topics.Mappings}
+	return slices.Concat([]daemon.Component{
+		rights("connect", client, log, all, all),
+		{Name: "timeline database", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			return conn.Close()
+		}},
+		{Name: "connect", Run: c.Run, Ready: ready},
+	}, passing, []daemon.Component{
+		{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }},
+	}), nil
 }
 
 // files opens the two files that connect reads. What is wrong with either is

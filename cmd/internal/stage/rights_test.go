@@ -81,7 +81,7 @@ func TestAStageWaitsForTheRightsThatTheFileOfRightsGives(t *testing.T) {
 			for _, r := range granted(t, program) {
 				want[fmt.Sprintf("%s%s: TOPIC_AUTHORIZATION_FAILED: no right to %s", prefix, r.topic, r.operation)] = true
 			}
-			got := missing(t, assemble)
+			got := missing(t, program, assemble)
 			if !maps.Equal(got, want) {
 				t.Errorf("waits for\n%s\nand is given\n%s", lines(got), lines(want))
 			}
@@ -122,7 +122,7 @@ func granted(t *testing.T, program string) (all []right) {
 }
 
 // missing is what a stage says that Kafka does not grant.
-func missing(t *testing.T, assemble func(context.Context, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error)) map[string]bool {
+func missing(t *testing.T, program string, assemble func(context.Context, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error)) map[string]bool {
 	t.Helper()
 	admin := freeAddr(t)
 	ctx, stop := context.WithCancel(context.Background())
@@ -145,7 +145,7 @@ func missing(t *testing.T, assemble func(context.Context, *slog.Logger, *prometh
 			t.Fatal("ready without a right")
 		}
 		for line := range strings.Lines(why) {
-			lacks, ok := strings.CutPrefix(strings.TrimSpace(line), "Kafka topics: ")
+			lacks, ok := strings.CutPrefix(strings.TrimSpace(line), program+" rights: ")
 			if !ok || !strings.Contains(lacks, "no right") {
 				continue
 			}

@@ -35,9 +35,9 @@ func closing(name string, cl *kgo.Client) daemon.Component {
 }
 
 // rights is the component that says whether a stage may use its topics.
-func rights(cfg kafka.Config, log *slog.Logger, reads, writes []string) daemon.Component {
+func rights(program string, cfg kafka.Config, log *slog.Logger, reads, writes []string) daemon.Component {
 	r := kafka.NewRights(cfg, log, reads, writes)
-	return daemon.Component{Name: "Kafka topics", Run: r.Run, Ready: r.Ready}
+	return daemon.Component{Name: program + " rights", Run: r.Run, Ready: r.Ready}
 }
 
 // follow makes a stage's tracing, and the component that sends the last spans
