@@ -2,6 +2,7 @@ package freeze_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +17,8 @@ import (
 )
 
 // spinMark makes a process of this test binary count on all its threads, in
-// the file that is its value, without an end.
+// the file that is its value, until its standard input ends: with the test, or
+// with a test binary that is killed.
 const spinMark = "HALO_FREEZE_SPIN"
 
 // spinners are more than any machine's processors can run at once, so that the
@@ -75,7 +77,7 @@ func TestMain(m *testing.M) {
 			}
 		}()
 	}
-	select {}
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 func TestAFrozenProcessStandsStillOnEveryThread(t *testing.T) {
@@ -90,6 +92,11 @@ func TestAFrozenProcessStandsStillOnEveryThread(t *testing.T) {
 	}
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), spinMark+"="+file, "GOMAXPROCS=64")
+	alive, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
