@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // Whoever changes something and waits for it finds an allowance, whatever has

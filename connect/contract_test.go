@@ -19,7 +19,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
 

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // steps counts the steps that an instance takes once it is armed, and says what

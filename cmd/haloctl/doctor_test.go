@@ -8,7 +8,7 @@ import (
 
 	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/connect"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
 

@@ -19,8 +19,8 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
-	"github.com/worksights/halo-connector/connect/halotest"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/schemas"
 )

@@ -18,7 +18,7 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/cmd/internal/program"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
 

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // serveTLS starts a tenant behind a self-signed certificate and returns its

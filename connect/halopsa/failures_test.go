@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // HOST stands for the tenant's host in the expected messages.

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // A trap is a listener on loopback that counts who connects.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // inBubble runs a test in which time passes only when everybody waits, with a

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/connect/halotest"
+	"github.com/worksights/halo-connector/internal/halotest"
 )
 
 // marker is planted wherever the other side can put text.

@@ -130,10 +130,9 @@ func reach(files []File) map[string]map[string]bool {
 	return reached
 }
 
-// stageOf is the stage that a package belongs to, or "". The simulated HaloPSA
-// lies beside the client that speaks to it, but stands for the other side.
+// stageOf is the stage that a package belongs to, or "".
 func stageOf(pkg string) string {
-	if s := first(pkg); slices.Contains(stages, s) && pkg != "connect/halotest" {
+	if s := first(pkg); slices.Contains(stages, s) {
 		return s
 	}
 	return ""
