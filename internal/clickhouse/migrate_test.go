@@ -76,7 +76,7 @@ func TestMigrateMakesTheDatabaseAndTheViewsThatOthersRelyOn(t *testing.T) {
 	for table, want := range map[string][]string{
 		"activities": {
 			"activity_id UUID", "tenant_id String", "user_id String", "category String", "kind String", "weight Float32",
-			"ticket_id UInt64", "agent_id UInt64", "credited_as String", "status_id Int32",
+			"ticket_id UInt64", "agent_id UInt64", "credited_as String", "actor_type String", "status_id Int32",
 			"occurred_at DateTime64(3, 'UTC')", "received_at DateTime64(3, 'UTC')",
 		},
 		"skipped": {
@@ -89,8 +89,8 @@ func TestMigrateMakesTheDatabaseAndTheViewsThatOthersRelyOn(t *testing.T) {
 			t.Errorf("%s has the columns\n%q, want\n%q", table, got, want)
 		}
 	}
-	if n := one[uint64](t, conn, "SELECT count() FROM schema_migrations"); n != 6 {
-		t.Errorf("%d migrations recorded, want 6: one was applied twice, or not recorded", n)
+	if n := one[uint64](t, conn, "SELECT count() FROM schema_migrations"); n != 4 {
+		t.Errorf("%d migrations recorded, want 4: one was applied twice, or not recorded", n)
 	}
 }
 
@@ -115,42 +115,6 @@ func TestMigrateBringsAHalfMigratedDatabaseUpToDate(t *testing.T) {
 	}
 }
 
-// A table of a build that wrote 1900 where an event is shown at its own time.
-func TestMigrateMakesTheDaysOfAnEarlierBuildWhole(t *testing.T) {
-	dsn := clickhousetest.DSN(t)
-	conn := open(t, dsn)
-	if err := clickhouse.Migrate(t.Context(), dsn, 240, silent); err != nil {
-		t.Fatal(err)
-	}
-	for _, statement := range []string{
-		"ALTER TABLE outcomes_log MODIFY COLUMN displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('1900-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, LZ4)",
-		`INSERT INTO outcomes_log SELECT 'acme', at, generateUUIDv4(), 1, '', 'user-1', 'Ticket', 'ticket_logged', 1, 1, 2, 'assignee', 0, at + 40 * 86400 * (number = 7), at + 40 * 86400 * (number = 7)
-			FROM (SELECT number, toDateTime64('2026-09-01 00:00:00', 3, 'UTC') + number AS at FROM numbers(100))`,
-		"TRUNCATE TABLE schema_migrations",
-	} {
-		if err := conn.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const day = "SELECT sum(events) FROM daily_activity WHERE tenant_id = 'acme' AND day = '2026-10-11'"
-	if n := one[uint64](t, conn, day); n != 0 {
-		t.Fatalf("%d events on the day before the migration: this proves nothing", n)
-	}
-	if err := clickhouse.Migrate(t.Context(), dsn, 240, silent); err != nil {
-		t.Fatal(err)
-	}
-	// Mutations of a table are done in their order: who waits for the last waits for all.
-	if err := conn.Exec(t.Context(), "ALTER TABLE outcomes_log DELETE WHERE 0 SETTINGS mutations_sync = 1"); err != nil {
-		t.Fatal(err)
-	}
-	if n := one[uint64](t, conn, "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done"); n != 0 {
-		t.Fatalf("%d mutations are not done", n)
-	}
-	if n := one[uint64](t, conn, day); n != 1 {
-		t.Errorf("%d events on the day, want 1", n)
-	}
-}
-
 func TestSeveralMigratesAtOnceAllSucceed(t *testing.T) {
 	dsn := clickhousetest.DSN(t)
 	var wg sync.WaitGroup
@@ -162,8 +126,8 @@ func TestSeveralMigratesAtOnceAllSucceed(t *testing.T) {
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	if n := one[uint64](t, open(t, dsn), "SELECT count() FROM schema_migrations FINAL"); n != 6 {
-		t.Errorf("%d migrations recorded, want 6", n)
+	if n := one[uint64](t, open(t, dsn), "SELECT count() FROM schema_migrations FINAL"); n != 4 {
+		t.Errorf("%d migrations recorded, want 4", n)
 	}
 }
 

@@ -54,7 +54,7 @@ func load(t testing.TB, n int) driver.Conn {
 				bitShiftLeft(281474976710655 - toUnixTimestamp64Milli(arrived), 16) + dice %% 65536,
 				skipped ? 'unmapped' : '', skipped ? '' : 'user-' || toString(intDiv(dice, 100) %% 500), skipped ? '' : 'Ticket',
 				['ticket_logged', 'status_changed', 'updated_by_agent', 'updated_by_user'][1 + dice %% 4], skipped ? 0 : 1,
-				1000 + intDiv(event, 7), 2 + intDiv(dice, 100) %% 500, skipped ? '' : 'assignee', dice %% 30,
+				1000 + intDiv(event, 7), 2 + intDiv(dice, 100) %% 500, skipped ? '' : 'assignee', skipped ? '' : 'agent', dice %% 30,
 				stated = toDateTime64(0, 3, 'UTC') ? arrived : stated, arrived
 			FROM numbers(%[5]d)`, share, day, at.Format(time.DateOnly), share*145/100, share*148/100))
 		if err != nil {
@@ -67,7 +67,7 @@ func load(t testing.TB, n int) driver.Conn {
 // oneDay is what a timeline asks for: one user's day, by the time that people
 // see, on the view.
 func oneDay(user int, day time.Time) string {
-	return fmt.Sprintf(`SELECT activity_id, kind, weight, ticket_id, agent_id, credited_as, status_id, occurred_at, received_at FROM activities
+	return fmt.Sprintf(`SELECT activity_id, kind, weight, ticket_id, agent_id, credited_as, actor_type, status_id, occurred_at, received_at FROM activities
 		WHERE tenant_id = 'big' AND user_id = 'user-%d' AND occurred_at >= toDateTime64('%s', 3, 'UTC') AND occurred_at < toDateTime64('%s', 3, 'UTC')
 		ORDER BY occurred_at DESC, activity_id LIMIT 1000`, user, day.Format(time.DateOnly), day.AddDate(0, 0, 1).Format(time.DateOnly))
 }
@@ -155,7 +155,7 @@ func appendSmall(t testing.TB, conn driver.Conn, day time.Time, i int) {
 	t.Helper()
 	err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO outcomes_log
 		SELECT number %% 2 ? 'big' : 'tenant-' || toString(number %% 9), at, generateUUIDv4(), 1, '', 'user-' || toString(number %% 500),
-			'Ticket', 'status_changed', 1, number, 2, 'actor', 0, at, at
+			'Ticket', 'status_changed', 1, number, 2, 'actor', 'agent', 0, at, at
 		FROM (SELECT number, toDateTime64('%s 19:00:00', 3, 'UTC') + toIntervalSecond(%d) + toIntervalMillisecond(number) AS at FROM numbers(200))`,
 		day.Format(time.DateOnly), i))
 	if err != nil {

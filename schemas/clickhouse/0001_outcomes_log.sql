@@ -88,6 +88,9 @@ CREATE TABLE IF NOT EXISTS outcomes_log
     agent_id UInt64,
     -- Which fact named the agent: actor, assignee or envelope.
     credited_as LowCardinality(String),
+    -- Who acted: agent, end_user or system; empty where Halo does not say, and
+    -- for a skip. A system is a rule or the clock, credited like anybody else.
+    actor_type LowCardinality(String),
     -- Halo's status id, which is per tenant; 0 for none.
     status_id Int32,
     -- event_time where that is plausible, else received_at.

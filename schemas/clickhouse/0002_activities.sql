@@ -37,6 +37,7 @@ SELECT
     ticket_id,
     agent_id,
     credited_as,
+    actor_type,
     status_id,
     log.event_time AS occurred_at,
     received_at
@@ -58,6 +59,7 @@ SELECT
     ticket_id,
     agent_id,
     credited_as,
+    actor_type,
     status_id,
     log.occurred_at AS occurred_at,
     received_at
@@ -79,6 +81,7 @@ SELECT
     ticket_id,
     agent_id,
     credited_as,
+    actor_type,
     status_id,
     log.displaced_at AS occurred_at,
     received_at
