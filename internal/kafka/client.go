@@ -16,11 +16,18 @@ import (
 // 150 MB and for an edge that answers within two seconds.
 const (
 	// maxBufferedRecords and maxBufferedBytes are what a producer holds while
-	// Kafka is slow or gone. An event is about 500 bytes: at 300 deliveries a
-	// second the buffer covers a minute, and a full one is a few megabytes.
-	// Beyond it TryProduce fails at once, which the edge answers with 503.
-	maxBufferedRecords = 20_000
+	// Kafka is slow or gone. An event is about 500 bytes, and takes twice that in
+	// memory: a full buffer is 60 MB, and covers three minutes of 300 deliveries
+	// a second. It takes what one connection may have open at once, 32 deliveries
+	// of 2,000 items. Beyond it Send fails at once, which the edge answers with
+	// 503.
+	maxBufferedRecords = 64_000
 	maxBufferedBytes   = 32 << 20
+
+	// recordLife is how long a record may wait for its acknowledgement. Nobody
+	// waits for it any more then; what an outage of an hour has held up is as
+	// likely to arrive by a repeat, which Halo's administrators send by hand.
+	recordLife = time.Hour
 
 	// fetchMaxBytes bounds one answer of one broker, compressed. Records of
 	// ours compress to a quarter, so that a full answer is 20,000 records and
@@ -46,10 +53,9 @@ const (
 )
 
 // NewProducer returns a client that produces with acks=all, idempotently and
-// without linger. Use TryProduce where waiting for room is no option, and let
-// the caller's own context bound the wait for the promise: a record that was
-// sent and not answered stays with the client until its fate is known.
-// The caller closes the client.
+// without linger. Use [Send] or [ProduceAll], which keep a caller's context away
+// from records that share a request with others'. The caller closes the client,
+// with [Finish] where records may be under way.
 func NewProducer(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*kgo.Client, error) {
 	return newClient(cfg, "producer", log, reg, []kgo.Opt{
 		// The default, spelt out since "only after the ack: 200" rests on it.
@@ -61,6 +67,7 @@ func NewProducer(cfg Config, log *slog.Logger, reg prometheus.Registerer, opts .
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(maxBufferedRecords),
 		kgo.MaxBufferedBytes(maxBufferedBytes),
+		kgo.RecordDeliveryTimeout(recordLife),
 		// Half of the default: what a broker may wait for its replicas before
 		// it answers "timed out" and we ask again. With the overhead below, a
 		// broker that hangs is given up after ten seconds instead of twenty.

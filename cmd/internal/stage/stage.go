@@ -21,14 +21,14 @@ import (
 	"github.com/worksights/halo-connector/internal/tracing"
 )
 
-// closing is a component that does nothing but close a client once everything
+// closing is a component that does nothing but finish a producer once everything
 // that was started after it has stopped.
-func closing(name string, cl *kgo.Client) daemon.Component {
+func closing(name string, cl *kgo.Client, log *slog.Logger) daemon.Component {
 	return daemon.Component{
 		Name: name,
 		Run: func(ctx context.Context) error {
 			<-ctx.Done()
-			cl.Close()
+			kafka.Finish(cl, log)
 			return nil
 		},
 	}
