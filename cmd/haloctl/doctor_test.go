@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/connect"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )

@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
-	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/clickhouse"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )

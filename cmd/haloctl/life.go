@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/internal/control"
 )
 
 // lifeCommands are the commands of a connection's life, in its order.
@@ -225,7 +225,7 @@ func (s *streams) readUsers(file string) ([]user, error) {
 func connectionTable(c control.Connection) func(io.Writer) {
 	return func(w io.Writer) {
 		line := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
-		line("tenant", c.Tenant)
+		line("tenant", string(c.Tenant))
 		line("state", c.State)
 		line("Halo", c.TenantURL)
 		webhook := "none"

@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
-	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/internal/build"
+	"github.com/worksights/halo-connector/internal/control"
 )
 
 // The exit statuses.

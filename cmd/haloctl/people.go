@@ -13,7 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 // agentCommands are the commands about who an agent is.
@@ -72,11 +73,14 @@ func agentsTable(l control.Agents) func(io.Writer) {
 	return func(w io.Writer) {
 		fmt.Fprintln(w, "AGENT\tNAME\tE-MAIL\tSTATE\tUSER\tSINCE")
 		for _, a := range l.Agents {
-			since := ""
+			since, user := "", schemas.UserID("")
+			if a.UserID != nil {
+				user = *a.UserID
+			}
 			if a.Since != nil {
 				since = when(a.Since)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Name, a.Email, a.State, a.UserID, since)
+			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Name, a.Email, a.State, user, since)
 		}
 	}
 }
@@ -145,8 +149,8 @@ func timelineTable(l control.Timeline) func(io.Writer) {
 	return func(w io.Writer) {
 		fmt.Fprintln(w, "OCCURRED (UTC)\tUSER\tKIND\tWEIGHT\tTICKET\tAGENT\tCREDITED AS\tSTATUS")
 		for _, a := range l.Activities {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%g\t%s\t%s\t%s\t%s\n", a.OccurredAt.UTC().Format("2006-01-02 15:04:05"),
-				a.UserID, a.Kind, a.Weight, a.Ticket, a.Agent, a.CreditedAs, a.Status)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%g\t%d\t%d\t%s\t%d\n", a.OccurredAt.UTC().Format("2006-01-02 15:04:05"),
+				a.User, a.Kind, a.Weight, a.Ticket, a.Agent, a.CreditedAs, a.Status)
 		}
 		if l.Next != "" {
 			fmt.Fprintf(w, "\nmore with --cursor %s\n", l.Next)

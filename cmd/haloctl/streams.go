@@ -14,7 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
-	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/schemas"
 )
 

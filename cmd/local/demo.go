@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
-	"github.com/worksights/halo-connector/cmd/internal/control"
 	"github.com/worksights/halo-connector/cmd/internal/program"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -234,7 +234,7 @@ func (d *demo) timeline(ctx context.Context) error {
 	w := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "   OCCURRED (UTC)\tUSER\tKIND\tWEIGHT\tTICKET\tCREDITED AS")
 	for _, a := range tl.Activities {
-		fmt.Fprintf(w, "   %s\t%s\t%s\t%g\t%s\t%s\n", a.OccurredAt.UTC().Format("2006-01-02 15:04:05.000"), a.UserID, a.Kind, a.Weight, a.Ticket, a.CreditedAs)
+		fmt.Fprintf(w, "   %s\t%s\t%s\t%g\t%d\t%s\n", a.OccurredAt.UTC().Format("2006-01-02 15:04:05.000"), a.User, a.Kind, a.Weight, a.Ticket, a.CreditedAs)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/worksights/halo-connector/cmd/internal/control"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
