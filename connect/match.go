@@ -153,7 +153,7 @@ func changes(now map[schemas.AgentID]schemas.Mapping, want map[schemas.AgentID]s
 			m = schemas.Mapping{Tenant: tenant, Agent: agent}
 		}
 		if cur, open := m.Current(); !open || cur.User != user {
-			out = append(out, m.Assign(user, at.from))
+			out = append(out, m.Assign(user, at.from, ""))
 		}
 	}
 	return out

@@ -26,7 +26,7 @@ var noon = time.Date(2026, 10, 2, 12, 0, 0, 0, time.UTC)
 
 // acme has agent 5 mapped since noon, to a user whose name needs an escape.
 func acme() fixed {
-	m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(`ada "the \ admin"`, noon)
+	m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(`ada "the \ admin"`, noon, "")
 	return fixed{m.Key(): m}
 }
 
@@ -143,7 +143,7 @@ func TestAnOutcomesKeyIsTheTenantWhateverTheEventsKeyWas(t *testing.T) {
 // the batch has room for at first.
 func TestValuesStayWholeWhenTheBufferGrows(t *testing.T) {
 	long := schemas.UserID(strings.Repeat("<", 200))
-	m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(long, noon)
+	m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(long, noon, "")
 	b := newBatch(schemas.NewTopics("halo."), fixed{m.Key(): m}, DefaultWeights())
 	var events []*kgo.Record
 	for n := range 200 {

@@ -23,8 +23,8 @@ func lifelike(agents, n int) ([]*kgo.Record, fixed) {
 		tenant, agent := who(i)
 		if agent != 7 {
 			m := schemas.Mapping{Tenant: tenant, Agent: agent}
-			m = m.Assign(schemas.UserID(fmt.Sprintf("5f0c9a7e-user-%s-%d", tenant, agent)), noon.Add(-time.Hour))
-			m = m.Assign(schemas.UserID(fmt.Sprintf("1b22c3d4-user-%s-%d", tenant, agent)), noon)
+			m = m.Assign(schemas.UserID(fmt.Sprintf("5f0c9a7e-user-%s-%d", tenant, agent)), noon.Add(-time.Hour), "")
+			m = m.Assign(schemas.UserID(fmt.Sprintf("1b22c3d4-user-%s-%d", tenant, agent)), noon, "")
 			mappings[m.Key()] = m
 		}
 	}

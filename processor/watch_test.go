@@ -62,9 +62,9 @@ func TestAMappingThatReachesBackBehindAJudgementIsABreach(t *testing.T) {
 		later schemas.Mapping
 		want  int
 	}{
-		"mapped to another from now on": {acme()["acme/5"].Assign("bob", noon.Add(90*time.Second)), 0},
+		"mapped to another from now on": {acme()["acme/5"].Assign("bob", noon.Add(90*time.Second), ""), 0},
 		"unmapped from now on":          {acme()["acme/5"].Close(noon.Add(90 * time.Second)), 0},
-		"another user since noon":       {schemas.Mapping{Tenant: "acme", Agent: 5}.Assign("bob", noon), 1},
+		"another user since noon":       {schemas.Mapping{Tenant: "acme", Agent: 5}.Assign("bob", noon, ""), 1},
 		"unmapped since before":         {acme()["acme/5"].Close(noon.Add(time.Second)), 1},
 	} {
 		t.Run(name, func(t *testing.T) {

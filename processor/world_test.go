@@ -69,7 +69,7 @@ func (w *world) assign(tenant schemas.Tenant, agent schemas.AgentID, user schema
 	if user == "" {
 		m = m.Close(time.Now())
 	} else {
-		m = m.Assign(user, time.Now())
+		m = m.Assign(user, time.Now(), "")
 	}
 	w.mappings[m.Key()] = m
 	w.write(kafka.Record(w.topics.Mappings, m.Key(), schemas.MappingSchema, m.AppendJSON(nil)))

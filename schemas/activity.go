@@ -16,6 +16,7 @@ type Activity struct {
 	Ticket     uint64     `json:"ticket"`
 	Agent      AgentID    `json:"agent"`
 	CreditedAs CreditedAs `json:"credited_as"`
+	ActorType  ActorType  `json:"actor_type,omitempty"` // who acted; empty, and then omitted, where Halo does not say
 	Status     int32      `json:"status"` // Halo's status id; 0 where absent
 	EventTime  time.Time  `json:"event_time"`
 	OccurredAt time.Time  `json:"occurred_at"`
@@ -34,6 +35,9 @@ func (a Activity) AppendJSON(dst []byte) []byte {
 	w.uint("ticket", a.Ticket)
 	w.uint("agent", uint64(a.Agent))
 	w.string("credited_as", string(a.CreditedAs))
+	if a.ActorType != "" {
+		w.string("actor_type", string(a.ActorType))
+	}
 	w.int("status", int64(a.Status))
 	w.time("event_time", a.EventTime)
 	w.time("occurred_at", a.OccurredAt)
@@ -75,6 +79,8 @@ func ParseActivity(b []byte) (Activity, error) {
 			a.Agent = AgentID(r.uint("agent", v))
 		case "credited_as":
 			a.CreditedAs = enum(&r, "credited_as", v, creditedAs[:])
+		case "actor_type":
+			a.ActorType = enum(&r, "actor_type", v, actorTypes[:])
 		case "status":
 			a.Status = r.int32("status", v)
 		case "event_time":

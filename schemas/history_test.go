@@ -11,7 +11,7 @@ var noon = time.Date(2026, 10, 2, 12, 0, 0, 0, time.UTC)
 func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
 func TestAnAgentIsMappedFromAnInstantUntilAnother(t *testing.T) {
-	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10)).Close(at(20)).Assign("u2", at(30)).Assign("u3", at(40))
+	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10), "").Close(at(20)).Assign("u2", at(30), "").Assign("u3", at(40), "")
 	for _, c := range []struct {
 		at   time.Time
 		want UserID
@@ -32,7 +32,7 @@ func TestAnAgentIsMappedFromAnInstantUntilAnother(t *testing.T) {
 }
 
 func TestHistoryIsOnlyEverAddedTo(t *testing.T) {
-	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10))
+	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10), "")
 	before := append([]Interval(nil), m.Intervals...)
 	closed := m.Close(at(20))
 	if !reflect.DeepEqual(m.Intervals, before) {
@@ -41,7 +41,7 @@ func TestHistoryIsOnlyEverAddedTo(t *testing.T) {
 	if again := closed.Close(at(25)); !reflect.DeepEqual(again, closed) {
 		t.Error("closing what is closed moved its end")
 	}
-	if again := m.Assign("u1", at(15)); !reflect.DeepEqual(again, m) {
+	if again := m.Assign("u1", at(15), ""); !reflect.DeepEqual(again, m) {
 		t.Error("mapping an agent to the user he has split his interval")
 	}
 	if cur, ok := closed.Current(); ok {
@@ -50,7 +50,7 @@ func TestHistoryIsOnlyEverAddedTo(t *testing.T) {
 }
 
 func TestAClockThatStepsBackMakesNoOverlap(t *testing.T) {
-	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10)).Close(at(5)).Assign("u2", at(7)).Assign("u3", at(6))
+	m := Mapping{Tenant: "acme-it", Agent: 7}.Assign("u1", at(10), "").Close(at(5)).Assign("u2", at(7), "").Assign("u3", at(6), "")
 	if _, err := ParseMapping(m.AppendJSON(nil)); err != nil {
 		t.Errorf("%v in %+v", err, m)
 	}
@@ -61,10 +61,10 @@ func TestAClockThatStepsBackMakesNoOverlap(t *testing.T) {
 
 func TestIntervalsOutOfOrderAreMalformed(t *testing.T) {
 	for name, ivs := range map[string][]Interval{
-		"overlap":          {{"u1", at(10), at(20)}, {"u2", at(19), time.Time{}}},
-		"inverted":         {{"u1", at(10), at(9)}},
-		"open in the past": {{"u1", at(10), time.Time{}}, {"u2", at(20), time.Time{}}},
-		"nobody":           {{"", at(10), time.Time{}}},
+		"overlap":          {{User: "u1", From: at(10), Until: at(20)}, {User: "u2", From: at(19), Until: time.Time{}}},
+		"inverted":         {{User: "u1", From: at(10), Until: at(9)}},
+		"open in the past": {{User: "u1", From: at(10), Until: time.Time{}}, {User: "u2", From: at(20), Until: time.Time{}}},
+		"nobody":           {{User: "", From: at(10), Until: time.Time{}}},
 	} {
 		m := Mapping{Tenant: "acme-it", Agent: 7, Intervals: ivs}
 		if _, err := ParseMapping(m.AppendJSON(nil)); err == nil {

@@ -20,10 +20,15 @@ type Mapping struct {
 
 // Interval is one span of a mapping: From <= t < Until.
 type Interval struct {
-	User  UserID    `json:"user"`
+	User  UserID    `json:"user"` // empty in an ended interval whose user was erased
 	From  time.Time `json:"from"`
 	Until time.Time `json:"until,omitzero"` // zero while the interval is open
+	By    string    `json:"by,omitempty"`   // who began it: a token's name, or [ByConnector]; empty where that is not known
 }
+
+// ByConnector is who did what nobody asked for by name: a match by e-mail at a
+// health check, a repair.
+const ByConnector = "connector"
 
 // Key is the record's key on the mappings topic.
 func (m Mapping) Key() string { return string(AppendMappingKey(nil, m.Tenant, m.Agent)) }
@@ -45,7 +50,9 @@ func ParseMappingKey(key string) (Tenant, AgentID, error) {
 	return Tenant(tenant), AgentID(n), nil
 }
 
-// At returns the user to whom the agent was mapped at the instant t.
+// At returns the user to whom the agent was mapped at the instant t. Of an
+// interval whose user was erased that is "", and ok is true: the agent was
+// mapped, and nobody may know to whom.
 //
 // The answer is only as fresh as the Mapping is: whoever judges an event first
 // makes sure that its table holds everything acknowledged before the event
@@ -73,14 +80,14 @@ func (m Mapping) Current() (Interval, bool) {
 }
 
 // Assign returns the mapping with the agent mapped to user from the instant
-// from on. What was open is closed at that instant. Where user is the current
-// one nothing changes: to map twice must not split an interval.
-func (m Mapping) Assign(user UserID, from time.Time) Mapping {
+// from on, and by whom. What was open is closed at that instant. Where user is
+// the current one nothing changes: to map twice must not split an interval.
+func (m Mapping) Assign(user UserID, from time.Time, by string) Mapping {
 	if cur, ok := m.Current(); ok && cur.User == user {
 		return m
 	}
 	m = m.Close(from)
-	m.Intervals = append(m.Intervals, Interval{User: user, From: m.after(from)})
+	m.Intervals = append(m.Intervals, Interval{User: user, From: m.after(from), By: by})
 	return m
 }
 
@@ -99,6 +106,22 @@ func (m Mapping) Close(until time.Time) Mapping {
 		}
 	}
 	return out
+}
+
+// Erase returns the mapping without the user's id: what was open to him ends
+// at the instant at, and each of his intervals keeps its times and names nobody.
+func (m Mapping) Erase(user UserID, at time.Time) Mapping {
+	if cur, ok := m.Current(); ok && cur.User == user {
+		m = m.Close(at)
+	} else {
+		m.Intervals = append([]Interval(nil), m.Intervals...)
+	}
+	for i := range m.Intervals {
+		if m.Intervals[i].User == user {
+			m.Intervals[i].User = ""
+		}
+	}
+	return m
 }
 
 // after is t, or the end of the last interval where a clock that stepped back
@@ -128,6 +151,9 @@ func (m Mapping) AppendJSON(dst []byte) []byte {
 		if !iv.Until.IsZero() {
 			w.time("until", iv.Until)
 		}
+		if iv.By != "" {
+			w.string("by", iv.By)
+		}
 		w.b = append(w.b, '}')
 	}
 	return append(w.b, ']', '}')
@@ -152,7 +178,7 @@ func ParseMapping(b []byte) (Mapping, error) {
 	var end time.Time
 	for i, iv := range m.Intervals {
 		open := iv.Until.IsZero()
-		if iv.User == "" || iv.From.Before(end) || !open && iv.Until.Before(iv.From) || open && i != len(m.Intervals)-1 {
+		if iv.User == "" && open || iv.From.Before(end) || !open && iv.Until.Before(iv.From) || open && i != len(m.Intervals)-1 {
 			return Mapping{}, fmt.Errorf("%w: interval %d is out of order", ErrMalformed, i)
 		}
 		end = iv.Until

@@ -24,6 +24,9 @@ var published = map[string]struct {
 	"activity":   {schemas.Activity{}, schemas.ActivitySchema},
 	"skip":       {schemas.Skip{}, schemas.SkipSchema},
 	"mapping":    {schemas.Mapping{}, schemas.MappingSchema},
+	"change":     {schemas.Change{}, schemas.ChangeSchema},
+	"refused":    {schemas.Refused{}, schemas.RefusedSchema},
+	"erasure":    {schemas.Erasure{}, schemas.ErasureSchema},
 	"connection": {schemas.Connection{}, schemas.ConnectionSchema},
 }
 
@@ -102,6 +105,9 @@ func TestThePublishedSchemasRefuseWhatTheParsersRefuse(t *testing.T) {
 		"event":    `{"id":"no","tenant":"A"}`,
 		"activity": `{"weight":2}`,
 		"skip":     `{"reason":"because"}`,
+		"change":   `{"change":"guess"}`,
+		"refused":  `{"result":"dislike"}`,
+		"erasure":  `{"tenant":"A"}`,
 	} {
 		s, _ := load(t, name)
 		v, err := jsonschema.UnmarshalJSON(strings.NewReader(bad))

@@ -20,6 +20,9 @@ var forms = []struct {
 	{ActivitySchema, func(b []byte) ([]byte, error) { v, err := ParseActivity(b); return v.AppendJSON(nil), err }},
 	{SkipSchema, func(b []byte) ([]byte, error) { v, err := ParseSkip(b); return v.AppendJSON(nil), err }},
 	{MappingSchema, func(b []byte) ([]byte, error) { v, err := ParseMapping(b); return v.AppendJSON(nil), err }},
+	{ChangeSchema, func(b []byte) ([]byte, error) { v, err := ParseChange(b); return v.AppendJSON(nil), err }},
+	{RefusedSchema, func(b []byte) ([]byte, error) { v, err := ParseRefused(b); return v.AppendJSON(nil), err }},
+	{ErasureSchema, func(b []byte) ([]byte, error) { v, err := ParseErasure(b); return v.AppendJSON(nil), err }},
 	{ConnectionSchema, func(b []byte) ([]byte, error) { v, err := ParseConnection(b); return v.AppendJSON(nil), err }},
 }
 

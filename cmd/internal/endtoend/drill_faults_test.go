@@ -229,7 +229,7 @@ func (o *outage) dateBack() {
 		}
 		return nil
 	})
-	m := schemas.Mapping{Tenant: o.busy.id, Agent: agent}.Assign("user-11", time.Now().Add(-time.Hour))
+	m := schemas.Mapping{Tenant: o.busy.id, Agent: agent}.Assign("user-11", time.Now().Add(-time.Hour), "")
 	r := again(o.mapping(), m.AppendJSON(nil))
 	r.Key = []byte(m.Key())
 	o.produce(r)

@@ -80,9 +80,10 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 			return door.Run(ctx)
 		}})
 	}
-	all := []string{topics.Vault, topics.Connections, topics.Mappings}
+	writes := []string{topics.Vault, topics.Connections, topics.Mappings, topics.Erasures, topics.Changes}
+	reads := slices.Concat(writes, []string{topics.Events, topics.Deliveries})
 	return slices.Concat([]daemon.Component{
-		rights("connect", client, log, all, all),
+		rights("connect", client, log, reads, writes),
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()

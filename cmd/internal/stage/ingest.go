@@ -43,7 +43,7 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 	log.Info("webhooks are served", "addr", ln.Addr().String())
 	return []daemon.Component{
 		tracing,
-		rights("ingest", client, log, []string{topics.Connections}, []string{topics.Events}),
+		rights("ingest", client, log, []string{topics.Connections}, []string{topics.Events, topics.Deliveries}),
 		closing("ingest producer", producer, log),
 		{Name: "connections table", Run: connections.Run, Ready: connections.Ready},
 		{Name: "ingest", Run: func(ctx context.Context) error { return edge.Run(ctx, ln) }, Ready: edge.Ready},

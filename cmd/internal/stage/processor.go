@@ -49,7 +49,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	}
 	return []daemon.Component{
 		tracing,
-		rights("processor", client, log, []string{topics.Events, topics.Mappings}, []string{output.Activities, output.Skipped, output.Dead}),
+		rights("processor", client, log, []string{topics.Events, topics.Mappings, topics.Erasures}, []string{output.Activities, output.Skipped, output.Dead}),
 		closing("processor producer", producer, log),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
 		{Name: "processor", Run: p.Run, Ready: p.Ready},

@@ -38,7 +38,7 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 	}
 	return []daemon.Component{
 		tracing,
-		rights("sink", client, log, []string{topics.Activities, topics.Skipped}, []string{topics.Dead}),
+		rights("sink", client, log, []string{topics.Activities, topics.Skipped, topics.Erasures}, []string{topics.Dead}),
 		{Name: "sink database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()

@@ -212,7 +212,7 @@ func newHouse(t *testing.T, tracing config.Tracing) *house {
 
 	id := schemas.ConnectionIDOf("acme")
 	connection := schemas.Connection{ID: id, Tenant: "acme", Verifiers: []schemas.Verifier{schemas.NewVerifier(id, h.secret)}}
-	mapping := schemas.Mapping{Tenant: "acme", Agent: 7}.Assign("user-7", time.Now().Add(-time.Hour))
+	mapping := schemas.Mapping{Tenant: "acme", Agent: 7}.Assign("user-7", time.Now().Add(-time.Hour), "")
 	h.cluster.Produce(t,
 		kafka.Record(h.topics.Connections, string(id), schemas.ConnectionSchema, connection.AppendJSON(nil)),
 		kafka.Record(h.topics.Mappings, mapping.Key(), schemas.MappingSchema, mapping.AppendJSON(nil)))

@@ -52,17 +52,18 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 			want = append(want, right{principal, operation, kind, name})
 		}
 	}
-	may("ingest", "Write", "topic", topics.Events)
+	may("ingest", "Write", "topic", topics.Events, topics.Deliveries)
 	may("ingest", "Read", "topic", topics.Connections)
-	may("processor", "Read", "topic", topics.Events, topics.Mappings)
+	may("processor", "Read", "topic", topics.Events, topics.Mappings, topics.Erasures)
 	may("processor", "Read", "group", "processor")
 	may("processor", "Write", "topic", topics.Activities, topics.Skipped, topics.Dead)
-	may("sink", "Read", "topic", topics.Activities, topics.Skipped)
+	may("sink", "Read", "topic", topics.Activities, topics.Skipped, topics.Erasures)
 	may("sink", "Read", "group", "sink")
 	may("sink", "Write", "topic", topics.Dead)
 	for _, operation := range []string{"Read", "Write"} {
-		may("connect", operation, "topic", topics.Vault, topics.Connections, topics.Mappings)
+		may("connect", operation, "topic", topics.Vault, topics.Connections, topics.Mappings, topics.Erasures, topics.Changes)
 	}
+	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
 	may("connect", "Read", "group", "connect")
 	for _, operation := range []string{"Create", "Describe", "DescribeConfigs", "AlterConfigs"} {
 		may("haloctl", operation, "topic", "*")
