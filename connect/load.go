@@ -81,7 +81,7 @@ func read[V any](ctx context.Context, c *Connect, topic, schema string, parse fu
 			return none, schemas.ErrMalformed
 		}
 		return parse(r.Value)
-	}, c.log, nil, table.Options[V]{})
+	}, c.log, nil)
 	ended := make(chan error, 1)
 	go func() { ended <- tbl.Run(ctx) }()
 	err = tbl.CatchUp(ctx)

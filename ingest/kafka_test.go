@@ -41,7 +41,7 @@ func plant(t *testing.T, opts ...kgo.Opt) (*kafkatest.Cluster, func() net.Conn) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	connections := table.New(reader, topics.Connections, ingest.ParseConnection, silent, reg, table.Options[schemas.Connection]{})
+	connections := table.New(reader, topics.Connections, ingest.ParseConnection, silent, reg)
 	edge, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(c.Client(t, opts...), topics.Events), silent, reg)
 	if err != nil {
 		t.Fatal(err)

@@ -99,7 +99,7 @@ func startStage(b *testing.B, cfg kafka.Config, group string) (stop func()) {
 	producer := must(b)(kafka.NewProducer(cfg, log, reg))
 	consumer := must(b)(kafka.NewConsumer(cfg, group, []string{topics.Events}, log, reg))
 	reader := must(b)(kafka.NewReader(cfg, topics.Mappings, log, reg))
-	mappings := table.New(reader, topics.Mappings, ParseMapping, log, reg, table.Options[schemas.Mapping]{})
+	mappings := table.New(reader, topics.Mappings, ParseMapping, log, reg)
 	p, err := New(Config{Input: topics.Events, Output: topics, Weights: DefaultWeights()}, consumer, producer, mappings, log, reg)
 	if err != nil {
 		b.Fatal(err)

@@ -32,7 +32,7 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg, table.Options[schemas.Mapping]{})
+	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
 	if _, err := processor.New(processor.Config{Input: topics.Events, Output: topics, Weights: processor.DefaultWeights()},
 		consumer, producer, mappings, log, reg); err != nil {
 		t.Fatal(err)

@@ -200,7 +200,7 @@ func (w *world) start(s setting) *stage {
 	member := kafka.NewMember()
 	st.consumer = must(kafka.NewConsumer(w.Config, s.group, []string{w.topics.Events}, log, st.reg, append(member.Opts(), s.wire.dialer(0))...))
 	reader := must(kafka.NewReader(w.Config, w.topics.Mappings, log, st.reg, s.wire.dialer(s.tableLag)))
-	mappings := table.New(reader, w.topics.Mappings, processor.ParseMapping, log, st.reg, table.Options[schemas.Mapping]{})
+	mappings := table.New(reader, w.topics.Mappings, processor.ParseMapping, log, st.reg)
 	p, err := processor.New(processor.Config{
 		Input: w.topics.Events, Output: output, Weights: processor.DefaultWeights(), Grace: s.grace, Member: member,
 	}, st.consumer, st.producer, watched{mappings, s.caughtUp}, log, st.reg)

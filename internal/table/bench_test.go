@@ -28,7 +28,7 @@ func running(b *testing.B, keys int) *table.Table[string] {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tbl := table.New(cl, "table", parse, slog.New(slog.DiscardHandler), nil, table.Options[string]{})
+	tbl := table.New(cl, "table", parse, slog.New(slog.DiscardHandler), nil)
 	ended := make(chan error, 1)
 	go func() { ended <- tbl.Run(b.Context()) }()
 	b.Cleanup(func() { <-ended })

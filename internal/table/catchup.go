@@ -4,48 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
-	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CatchUp returns nil once the table holds every record that was acknowledged
-// before the call. It reads the end offsets of the topic, which costs two short
-// requests, and waits until all partitions are applied up to there; on a table
-// that lags by nothing it takes well under a millisecond on a local broker.
+// CatchUp returns nil once every record is applied that was acknowledged before
+// the call. It reads the end of the topic, which costs a short request, and waits
+// until everything is applied up to there; on a log that lags by nothing it takes
+// well under a millisecond on a local broker.
 //
 // It fails with ctx's error, with ErrStopped, or with Kafka's, and then promises
 // nothing: the caller must not judge by the table.
-func (t *Table[V]) CatchUp(ctx context.Context) error {
-	ends, err := t.barrier.ask(ctx, t.done)
+func (l *Log) CatchUp(ctx context.Context) error {
+	end, err := l.barrier.ask(ctx, l.done)
 	if err == nil {
-		err = t.wait(ctx, ends)
+		err = l.wait(ctx, end)
 	}
 	if err != nil {
-		return fmt.Errorf("catch up with %s: %w", t.topic, err)
+		return fmt.Errorf("catch up with %s: %w", l.topic, err)
 	}
 	return nil
 }
 
-// wait returns once all partitions are applied up to ends.
-func (t *Table[V]) wait(ctx context.Context, ends map[int32]int64) error {
+// Reach returns nil once the record at offset, which was acknowledged, is
+// applied. It asks Kafka nothing, and fails as CatchUp does.
+func (l *Log) Reach(ctx context.Context, offset int64) error {
+	if err := l.wait(ctx, offset+1); err != nil {
+		return fmt.Errorf("read %s back: %w", l.topic, err)
+	}
+	return nil
+}
+
+// wait returns once everything is applied up to end.
+func (l *Log) wait(ctx context.Context, end int64) error {
 	// Records that exist arrive within milliseconds. When nothing moved for
 	// this long, perhaps nothing ever will: see probe.
 	const patience = 200 * time.Millisecond
 	var quiet *time.Timer
 	for {
-		behind, stranger, moved := t.behind(ends)
-		if len(behind) == 0 {
+		at, moved := l.position()
+		if at >= end {
 			return nil
 		}
 		if quiet == nil {
-			if stranger {
-				// A partition of which nothing was read yet may be new; the
-				// client would look for it only once a minute.
-				t.cl.ForceMetadataRefresh()
-			}
 			quiet = time.NewTimer(patience)
 			defer quiet.Stop()
 		}
@@ -54,34 +58,23 @@ func (t *Table[V]) wait(ctx context.Context, ends map[int32]int64) error {
 			quiet.Reset(patience)
 		case <-quiet.C:
 			quiet.Reset(patience) // to look again, should it find nothing
-			if err := t.probe(ctx, behind); err != nil && ctx.Err() == nil {
-				t.log.Warn("cannot look for the end of a table's topic, trying on", "err", err)
+			if err := l.probe(ctx, at); err != nil && ctx.Err() == nil {
+				l.log.Debug("cannot look for the end of a table's topic, trying on", "err", err)
 			}
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-t.done:
+		case <-l.done:
 			return ErrStopped
 		}
 	}
 }
 
-// behind returns the partitions that are not applied up to ends, with the
-// offset at which each stands, and whether nothing was read yet of one of them.
-// moved is closed when the answer may have changed.
-func (t *Table[V]) behind(ends map[int32]int64) (at map[int32]int64, stranger bool, moved <-chan struct{}) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for p, end := range ends {
-		applied, known := t.applied[p]
-		if pos := max(applied, t.barren[p]); pos < end {
-			if at == nil {
-				at = make(map[int32]int64)
-			}
-			at[p] = pos
-			stranger = stranger || !known
-		}
-	}
-	return at, stranger, t.moved
+// position is the offset from which on nothing is applied yet. moved is closed
+// when that may have changed.
+func (l *Log) position() (at int64, moved <-chan struct{}) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return max(l.applied, l.empty), l.moved
 }
 
 // barrier lets callers that come at the same time share one question, and
@@ -95,7 +88,7 @@ type barrier struct {
 
 type question struct {
 	answered chan struct{}
-	ends     map[int32]int64
+	end      int64
 	err      error
 }
 
@@ -103,8 +96,8 @@ func newBarrier() barrier {
 	return barrier{mu: new(sync.Mutex), kick: make(chan struct{}, 1)}
 }
 
-// ask returns end offsets that were read after the call began.
-func (b *barrier) ask(ctx context.Context, done <-chan struct{}) (map[int32]int64, error) {
+// ask returns an end offset that was read after the call began.
+func (b *barrier) ask(ctx context.Context, done <-chan struct{}) (int64, error) {
 	b.mu.Lock()
 	if b.next == nil {
 		b.next = &question{answered: make(chan struct{})}
@@ -117,11 +110,11 @@ func (b *barrier) ask(ctx context.Context, done <-chan struct{}) (map[int32]int6
 	}
 	select {
 	case <-q.answered:
-		return q.ends, q.err
+		return q.end, q.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return 0, ctx.Err()
 	case <-done:
-		return nil, ErrStopped
+		return 0, ErrStopped
 	}
 }
 
@@ -135,7 +128,7 @@ func (b *barrier) take() *question {
 }
 
 // answer asks Kafka on behalf of those who wait, one question at a time.
-func (t *Table[V]) answer(ctx context.Context) error {
+func (l *Log) answer(ctx context.Context) error {
 	// Beyond it the broker hangs; the callers' own deadlines are shorter, and
 	// the next question deserves a new attempt.
 	const limit = 5 * time.Second
@@ -143,21 +136,18 @@ func (t *Table[V]) answer(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.barrier.kick:
+		case <-l.barrier.kick:
 		}
-		q := t.barrier.take()
+		q := l.barrier.take()
 		if q == nil {
 			continue
 		}
-		t.mu.RLock()
-		before := maps.Clone(t.applied)
-		t.mu.RUnlock()
-
+		before := l.reached()
 		qctx, cancel := context.WithTimeout(ctx, limit)
-		q.ends, q.err = kafka.EndOffsets(qctx, t.cl, t.topic)
+		q.end, q.err = l.end(qctx)
 		cancel()
-		if q.err == nil {
-			q.err = rewound(before, q.ends)
+		if q.err == nil && q.end < before {
+			q.err = fmt.Errorf("%w: it ends at %d, read up to %d", ErrRewound, q.end, before)
 		}
 		close(q.answered)
 		if errors.Is(q.err, ErrRewound) {
@@ -166,13 +156,45 @@ func (t *Table[V]) answer(ctx context.Context) error {
 	}
 }
 
-// rewound says whether a partition ends before what was applied of it before
-// the ends were read.
-func rewound(applied, ends map[int32]int64) error {
-	for p, at := range applied {
-		if end, ok := ends[p]; ok && end < at {
-			return fmt.Errorf("%w: partition %d ends at %d, read up to %d", ErrRewound, p, end, at)
+// end reads, now, the offset after the last record. It asks the leader and
+// nobody else: the topic has one partition, and kgo looks for another leader
+// where this one is none any more. What else goes away by itself is asked again
+// until ctx ends.
+func (l *Log) end(ctx context.Context) (int64, error) {
+	const pause = 50 * time.Millisecond
+	for {
+		end, err := l.endOnce(ctx)
+		var code *kerr.Error
+		if err == nil || !errors.As(err, &code) || !code.Retriable || code == kerr.UnknownTopicOrPartition {
+			return end, err
+		}
+		select {
+		case <-ctx.Done():
+			return 0, err
+		case <-time.After(pause):
 		}
 	}
-	return nil
+}
+
+func (l *Log) endOnce(ctx context.Context) (int64, error) {
+	part := kmsg.NewListOffsetsRequestTopicPartition()
+	part.Timestamp = -1 // the end
+	topic := kmsg.NewListOffsetsRequestTopic()
+	topic.Topic = l.topic
+	topic.Partitions = append(topic.Partitions, part)
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.Topics = append(req.Topics, topic)
+	resp, err := req.RequestWith(ctx, l.cl)
+	if err != nil {
+		return 0, fmt.Errorf("end of topic %s: %w", l.topic, err)
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return 0, fmt.Errorf("end of topic %s: %w", l.topic, err)
+			}
+			return p.Offset, nil
+		}
+	}
+	return 0, fmt.Errorf("end of topic %s: %w", l.topic, kerr.UnknownTopicOrPartition)
 }

@@ -48,7 +48,7 @@ func TestCatchUpEndsWhereTheLastRecordIsGone(t *testing.T) {
 			c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
 			c.Opts = append(c.Opts, kgo.DisableFetchSessions())
 			tt.fill(t, c)
-			tbl, _ := follow(t, c, table.Options[string]{})
+			tbl, _ := follow(t, c)
 			catchUp(t, tbl)
 			if tbl.Len() != len(tt.want) {
 				t.Errorf("table has %d keys, want %d", tbl.Len(), len(tt.want))
@@ -134,7 +134,7 @@ func inTransaction(t *testing.T, c *kafkatest.Cluster, end kgo.TransactionEndTry
 
 func TestCatchUpWaitsForARecordInAnOpenTransaction(t *testing.T) {
 	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
-	tbl, _ := follow(t, c, table.Options[string]{})
+	tbl, _ := follow(t, c)
 	cl := c.Client(t, kgo.TransactionalID("tx"))
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestCatchUpWaitsForARecordInAnOpenTransaction(t *testing.T) {
 
 func TestATopicThatGoesBackwardsEndsTheTable(t *testing.T) {
 	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
-	tbl, stop := follow(t, c, table.Options[string]{})
+	tbl, stop := follow(t, c)
 	c.Produce(t, set("a", "1"), set("b", "1"))
 	catchUp(t, tbl)
 	if err := c.DeleteTopic("table"); err != nil {

@@ -16,55 +16,50 @@ import (
 // The end offset of a partition counts records, and not all of them are still
 // there. Where the last ones were compacted away (tombstones, after their time)
 // or deleted, the client reads over the gap and says nothing: no record with
-// the offset before the end will ever arrive, and a table that waited for it
+// the offset before the end will ever arrive, and a log that waited for it
 // would wait for ever. So who waits in vain looks for himself.
 
-// probe asks Kafka, for each partition in at, whether any record is left from
-// the given offset on. Where none is left the partition counts as applied to
-// its end. Where one is left nothing is concluded: the client will bring it.
-func (t *Table[V]) probe(ctx context.Context, at map[int32]int64) error {
-	starts, err := kafka.StartOffsets(ctx, t.cl, t.topic)
+// probe asks Kafka whether any record is left from the offset at on. Where none
+// is left the log counts as applied to its end. Where one is left nothing is
+// concluded: the client will bring it.
+func (l *Log) probe(ctx context.Context, at int64) error {
+	starts, err := kafka.StartOffsets(ctx, l.cl, l.topic)
 	if err != nil {
 		return err
 	}
-	meta, err := kadm.NewClient(t.cl).Metadata(ctx, t.topic)
+	meta, err := kadm.NewClient(l.cl).Metadata(ctx, l.topic)
 	if err != nil {
 		return err
 	}
-	detail := meta.Topics[t.topic]
-	var errs []error
-	for p, from := range at {
-		upTo, err := t.barrenUpTo(ctx, detail, p, max(from, starts[p]))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("partition %d: %w", p, err))
-			continue
-		}
-		t.mu.Lock()
-		if upTo > t.barren[p] {
-			t.barren[p] = upTo
-			t.announce()
-		}
-		t.mu.Unlock()
+	upTo, err := l.emptyUpTo(ctx, meta.Topics[l.topic], max(at, starts[0]))
+	if err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if upTo > l.empty {
+		l.empty = upTo
+		l.announce()
+	}
+	return nil
 }
 
-// barrenUpTo reads partition p from offset from on and returns the offset up to
-// which it holds no record: its end where there is none at all, else from.
+// emptyUpTo reads from offset from on and returns the offset up to which there is
+// no record: the end where there is none at all, else from.
 //
 // It must be all or nothing. Say the client holds a record at 3 that is not
 // applied yet, while the topic already has it superseded by one at 7: "nothing
 // between 3 and 7" is true of the topic, but a table that took it for applied
 // would still show the value before 3. The record at 7 is on its way; with it
 // the wait ends by itself.
-func (t *Table[V]) barrenUpTo(ctx context.Context, detail kadm.TopicDetail, p int32, from int64) (int64, error) {
+func (l *Log) emptyUpTo(ctx context.Context, detail kadm.TopicDetail, from int64) (int64, error) {
 	for at := from; ; {
-		rp, err := t.fetch(ctx, detail, p, at)
+		rp, err := l.fetch(ctx, detail, at)
 		if err != nil {
 			return 0, err
 		}
 		part, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-			Offset: at, Topic: t.topic, Partition: p, IsolationLevel: kgo.ReadCommitted(),
+			Offset: at, Topic: l.topic, IsolationLevel: kgo.ReadCommitted(),
 		}, rp, kgo.DefaultDecompressor(), nil)
 		if part.Err != nil {
 			return 0, part.Err
@@ -86,15 +81,14 @@ func (t *Table[V]) barrenUpTo(ctx context.Context, detail kadm.TopicDetail, p in
 	}
 }
 
-// fetch reads partition p at an offset once, without waiting for records.
-func (t *Table[V]) fetch(ctx context.Context, detail kadm.TopicDetail, p int32, at int64) (*kmsg.FetchResponseTopicPartition, error) {
+// fetch reads at an offset once, without waiting for records.
+func (l *Log) fetch(ctx context.Context, detail kadm.TopicDetail, at int64) (*kmsg.FetchResponseTopicPartition, error) {
 	const atMost = 1 << 20
 	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition = p
 	part.FetchOffset = at
 	part.PartitionMaxBytes = atMost
 	topic := kmsg.NewFetchRequestTopic()
-	topic.Topic = t.topic
+	topic.Topic = l.topic
 	topic.TopicID = detail.ID
 	topic.Partitions = append(topic.Partitions, part)
 	req := kmsg.NewPtrFetchRequest()
@@ -102,7 +96,7 @@ func (t *Table[V]) fetch(ctx context.Context, detail kadm.TopicDetail, p int32, 
 	req.IsolationLevel = 1 // read committed, as the client reads
 	req.Topics = append(req.Topics, topic)
 
-	resp, err := t.cl.Broker(int(detail.Partitions[p].Leader)).RetriableRequest(ctx, req)
+	resp, err := l.cl.Broker(int(detail.Partitions[0].Leader)).RetriableRequest(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +109,7 @@ func (t *Table[V]) fetch(ctx context.Context, detail kadm.TopicDetail, p int32, 
 	}
 	rp := &fetched.Topics[0].Partitions[0]
 	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("fetch of %s: %w", l.topic, err)
 	}
 	// A broker over its quota answers with nothing, which proves nothing.
 	if fetched.ThrottleMillis > 0 && len(rp.RecordBatches) == 0 {

@@ -20,7 +20,7 @@ import (
 func TestATableIsReadyOnceTheTopicIsThereAndRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kafkatest.NewVirtual(t)
-		tbl, _ := follow(t, c, table.Options[string]{})
+		tbl, _ := follow(t, c)
 		time.Sleep(10 * time.Minute)
 		err := tbl.Ready()
 		if !errors.Is(err, table.ErrNotReady) {
@@ -44,7 +44,7 @@ func TestATableIsReadyOnceTheTopicIsThereAndRead(t *testing.T) {
 func TestDuringAnOutageCatchUpFailsAndAfterwardsTheTableIsCurrent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := kafkatest.NewVirtual(t, kfake.SeedTopics(1, "table"))
-		tbl, _ := follow(t, c, table.Options[string]{})
+		tbl, _ := follow(t, c)
 		catchUp(t, tbl)
 		outage := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Err: kerr.KafkaStorageError, Count: -1})
 		c.Produce(t, set("a", "1"))
@@ -77,8 +77,8 @@ func TestDuringAnOutageCatchUpFailsAndAfterwardsTheTableIsCurrent(t *testing.T) 
 
 func TestLeadersMayMoveUnderTheTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := kafkatest.NewVirtual(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.SeedTopics(6, "table"))
-		tbl, _ := follow(t, c, table.Options[string]{})
+		c := kafkatest.NewVirtual(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094), kfake.SeedTopics(1, "table"))
+		tbl, _ := follow(t, c)
 		for i := range 20 {
 			key := string(rune('a' + i))
 			c.Produce(t, set(key, "1"))

@@ -11,7 +11,6 @@ import (
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/table"
-	"github.com/worksights/halo-connector/schemas"
 )
 
 // Ingest assembles the edge: the producer, the table of connections, the HTTP
@@ -30,7 +29,7 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 	if err != nil {
 		return nil, err
 	}
-	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg, table.Options[schemas.Connection]{})
+	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg)
 	edge, err := ingest.New(ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit, Tracer: traces.Tracer()},
 		connections, ingest.NewKafkaLog(producer, topics.Events), log, reg)
 	if err != nil {

@@ -37,7 +37,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	if err != nil {
 		return nil, err
 	}
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg, table.Options[schemas.Mapping]{})
+	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
 	p, err := processor.New(processor.Config{
 		Input:   topics.Events,
 		Output:  output,

@@ -109,11 +109,11 @@ func Gather(dir string) (Known, error) {
 	}
 	defer reader.Close()
 
-	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg, table.Options[schemas.Connection]{})
+	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg)
 	if _, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(producer, topics.Events), log, reg); err != nil {
 		return nil, err
 	}
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg, table.Options[schemas.Mapping]{})
+	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
 	if _, err := processor.New(processor.Config{Input: topics.Events, Output: topics, Weights: processor.DefaultWeights()},
 		consumer, producer, mappings, log, reg); err != nil {
 		return nil, err
