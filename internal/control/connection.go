@@ -26,16 +26,16 @@ type Credentials struct {
 	TenantURL    string `json:"tenant_url" minLength:"1" maxLength:"2000" example:"acme.halopsa.com" doc:"https unless configuration allows otherwise. What can be nobody's host, such as a key that was pasted here, is refused and not repeated"`
 	ClientID     string `json:"client_id" minLength:"1" maxLength:"1000" example:"5b7c1d2e-0a64-4c39-9f5e-0d9a3f1c7b42"`
 	ClientSecret string `json:"client_secret" minLength:"1" maxLength:"1000" writeOnly:"true"`
-	CABundle     string `json:"ca_bundle,omitempty" maxLength:"500000" doc:"PEM certificates of the authority of a self-hosted Halo"`
+	CABundle     string `json:"ca_bundle,omitempty" nullable:"true" maxLength:"500000" doc:"PEM certificates of the authority of a self-hosted Halo"`
 	// ReplaceSealed makes a sealed tenant's connection anew.
-	ReplaceSealed bool `json:"replace_sealed,omitempty" doc:"Connect a sealed tenant anew. Every mapping's history is kept. Ignored where the tenant is not sealed"`
+	ReplaceSealed bool `json:"replace_sealed,omitempty" nullable:"true" doc:"Connect a sealed tenant anew. Every mapping's history is kept. Ignored where the tenant is not sealed"`
 }
 
 // Connection is a tenant's link to its Halo.
 type Connection struct {
 	Tenant         schemas.Tenant       `json:"tenant" example:"acme"`
 	Connection     schemas.ConnectionID `json:"connection" example:"0d9a3f1c7b425b7c1d2e0a644c399f5e"`
-	State          string               `json:"state"`
+	State          string               `json:"state" enum:"active,degraded,unauthorized,unreachable,disconnected,sealed"`
 	TenantURL      string               `json:"tenant_url" example:"https://acme.halopsa.com"`
 	Webhook        Webhook              `json:"webhook"`
 	Agents         AgentCounts          `json:"agents"`
@@ -50,7 +50,7 @@ type Webhook struct {
 	Name      string         `json:"name" example:"WorkSights AI Connector"`
 	URL       string         `json:"url" example:"https://hooks.worksights.example/v1/webhooks/halo/0d9a3f1c7b425b7c1d2e0a644c399f5e"`
 	Active    bool           `json:"active"`
-	Events    []schemas.Kind `json:"events" doc:"The kinds that the webhook is bound to; four when all is well"`
+	Events    []schemas.Kind `json:"events" enum:"ticket_logged,status_changed,updated_by_agent,updated_by_user" doc:"The kinds that the webhook is bound to; four when all is well"`
 	CheckedAt *time.Time     `json:"checked_at"`
 }
 
@@ -81,7 +81,7 @@ type Problem struct {
 // TenantRow is a tenant in the list of all.
 type TenantRow struct {
 	Tenant         schemas.Tenant `json:"tenant" example:"acme"`
-	State          string         `json:"state"`
+	State          string         `json:"state" enum:"active,degraded,unauthorized,unreachable,disconnected,sealed"`
 	TenantURL      string         `json:"tenant_url" example:"https://acme.halopsa.com"`
 	Agents         AgentCounts    `json:"agents"`
 	LastDeliveryAt *time.Time     `json:"last_delivery_at" doc:"null: none is known"`

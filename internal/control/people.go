@@ -19,8 +19,8 @@ type Users struct {
 
 // UsersPatch is the body of PATCH /users.
 type UsersPatch struct {
-	Set    []User           `json:"set,omitempty" required:"false" doc:"Users that are added, or whose e-mail changes"`
-	Remove []schemas.UserID `json:"remove,omitempty" required:"false" doc:"Users that go; their mappings end now"`
+	Set    []User           `json:"set,omitempty" nullable:"true" doc:"Users that are added, or whose e-mail changes"`
+	Remove []schemas.UserID `json:"remove,omitempty" nullable:"true" minLength:"1" maxLength:"200" doc:"Users that go; their mappings end now"`
 }
 
 // UsersChanged is the answer of PUT and PATCH /users.
@@ -122,7 +122,7 @@ func Intervals(m schemas.Mapping) []Interval {
 	out := make([]Interval, 0, len(m.Intervals))
 	for i := len(m.Intervals) - 1; i >= 0; i-- {
 		iv := m.Intervals[i]
-		shown := Interval{UserID: iv.User, From: iv.From}
+		shown := Interval{UserID: iv.User, From: iv.From, By: iv.By}
 		if !iv.Until.IsZero() {
 			shown.Until = &iv.Until
 		}

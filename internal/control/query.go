@@ -1,7 +1,8 @@
 package control
 
 import (
-	"encoding/base64"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,28 +30,32 @@ type Query struct {
 // Position is the place of a row in a list: its time by the list's clock, and
 // its id where several have the same.
 type Position struct {
-	At time.Time
-	ID string
+	At time.Time // after 1970, milliseconds
+	ID schemas.ID
 }
+
+// CursorPattern is what every cursor of a list of events, activities or changes
+// is, and nothing else is.
+const CursorPattern = "^[0-9a-f]{11}-[0-9a-f]{32}$"
 
 // Cursor writes a position as a text that callers take as it is. It holds
 // nothing else: the filters of a walk may change on the way.
 func (p Position) Cursor() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.At.UnixMilli(), 10) + "|" + p.ID))
+	return fmt.Sprintf("%011x-%x", max(0, p.At.UnixMilli()), p.ID[:])
 }
 
 // ParseCursor reads what Cursor wrote. The error is [ErrCursor].
 func ParseCursor(s string) (*Position, error) {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil {
+	at, id, _ := strings.Cut(s, "-")
+	n, err := strconv.ParseUint(at, 16, 44)
+	if err != nil || len(at) != 11 || len(id) != 32 || strings.ToLower(s) != s {
 		return nil, ErrCursor
 	}
-	millis, id, found := strings.Cut(string(b), "|")
-	n, err := strconv.ParseInt(millis, 10, 64)
-	if err != nil || !found {
+	p := Position{At: time.UnixMilli(int64(n)).UTC()}
+	if _, err := hex.Decode(p.ID[:], []byte(id)); err != nil {
 		return nil, ErrCursor
 	}
-	return &Position{time.UnixMilli(n).UTC(), id}, nil
+	return &p, nil
 }
 
 // UsersChange changes a tenant's directory of users.

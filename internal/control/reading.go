@@ -12,12 +12,12 @@ type Activity struct {
 	Tenant     schemas.Tenant     `json:"tenant_id"`
 	User       schemas.UserID     `json:"user_id"`
 	Category   string             `json:"category" enum:"Ticket"`
-	Kind       schemas.Kind       `json:"kind"`
+	Kind       schemas.Kind       `json:"kind" enum:"ticket_logged,status_changed,updated_by_agent,updated_by_user"`
 	Weight     float32            `json:"weight" exclusiveMinimum:"0" maximum:"1"`
 	Ticket     uint64             `json:"ticket_id"`
 	Agent      schemas.AgentID    `json:"agent_id"`
-	CreditedAs schemas.CreditedAs `json:"credited_as"`
-	ActorType  schemas.ActorType  `json:"actor_type"`
+	CreditedAs schemas.CreditedAs `json:"credited_as" enum:"actor,assignee,envelope"`
+	ActorType  schemas.ActorType  `json:"actor_type" enum:"agent,end_user,system," doc:"Who acted; empty where Halo does not say"`
 	Status     int32              `json:"status_id" doc:"Halo's, which is per tenant; 0 where there is none"`
 	OccurredAt time.Time          `json:"occurred_at"`
 	ReceivedAt time.Time          `json:"received_at"`
@@ -40,14 +40,14 @@ const (
 type Event struct {
 	Outcome    string             `json:"outcome" enum:"activity,skip"`
 	ID         string             `json:"event_id" format:"uuid"`
-	Kind       schemas.Kind       `json:"kind" doc:"Empty where it is not known"`
+	Kind       schemas.Kind       `json:"kind" enum:"ticket_logged,status_changed,updated_by_agent,updated_by_user," doc:"Empty where it is not known"`
 	Ticket     uint64             `json:"ticket_id"`
 	Agent      schemas.AgentID    `json:"agent_id" doc:"The credited agent; 0 where nobody"`
 	User       schemas.UserID     `json:"user_id"`
-	Reason     schemas.Reason     `json:"reason" doc:"Why it made no activity"`
+	Reason     schemas.Reason     `json:"reason" enum:"unmapped,unassigned,unknown_kind,stale_webhook,undecodable," doc:"Why it made no activity"`
 	Weight     float32            `json:"weight" minimum:"0" maximum:"1"`
-	CreditedAs schemas.CreditedAs `json:"credited_as"`
-	ActorType  schemas.ActorType  `json:"actor_type"`
+	CreditedAs schemas.CreditedAs `json:"credited_as" enum:"actor,assignee,envelope,"`
+	ActorType  schemas.ActorType  `json:"actor_type" enum:"agent,end_user,system,"`
 	Status     int32              `json:"status_id"`
 	OccurredAt time.Time          `json:"occurred_at"`
 	ReceivedAt time.Time          `json:"received_at"`
@@ -103,7 +103,7 @@ type Summary struct {
 // DayCount is what happened on one day of the zone.
 type DayCount struct {
 	Day    string       `json:"day" format:"date"`
-	Kind   schemas.Kind `json:"kind"`
+	Kind   schemas.Kind `json:"kind" enum:"ticket_logged,status_changed,updated_by_agent,updated_by_user"`
 	Events int64        `json:"events" minimum:"0"`
 	Score  float64      `json:"score" minimum:"0" doc:"Sum of the weights"`
 }
@@ -130,9 +130,6 @@ type AgentCount struct {
 	LastAt  time.Time       `json:"last_at"`
 }
 
-// Connector is who changed something where no token's call did.
-const Connector = "connector"
-
 // Change is an entry of the audit trail. Each member is in each entry, "" or 0
 // where it has none.
 type Change struct {
@@ -140,12 +137,12 @@ type Change struct {
 	Tenant  schemas.Tenant  `json:"tenant"`
 	At      time.Time       `json:"at"`
 	By      string          `json:"by" doc:"A token's name, or connector"`
-	Change  string          `json:"change" example:"map" doc:"connect, refresh, reconnect, disconnect, map, unmap, ignore, automatic, users or erase; empty where nobody changed anything and something happened"`
+	Change  string          `json:"change" example:"map" doc:"What was done: connect, refresh, reconnect, disconnect, map, unmap, ignore, automatic, users or erase. Or what happened: state, problem_opened, problem_closed or repaired. More may be added"`
 	Agent   schemas.AgentID `json:"agent"`
 	User    schemas.UserID  `json:"user" doc:"Empty where the user was erased since"`
 	State   string          `json:"state" doc:"The state that the connection went into"`
 	Problem string          `json:"problem" doc:"The code of the problem that was opened, closed or repaired"`
-	Result  string          `json:"result" example:"ok"`
+	Result  string          `json:"result" example:"ok" doc:"ok, or the code with which it was refused"`
 }
 
 // Changes is the answer of GET /changes, newest first.

@@ -15,8 +15,8 @@ const (
 
 // LinkRequest is the body of POST /console-link.
 type LinkRequest struct {
-	Path   string   `json:"path,omitempty" example:"/console/acme/agents" doc:"The page that it opens, under /console/; the tenant's first page where it is left out"`
-	Scopes []string `json:"scopes,omitempty" doc:"Narrows what the session may do; never widens it"`
+	Path   string   `json:"path,omitempty" nullable:"true" maxLength:"2000" example:"/console/acme/agents" doc:"The page that it opens, under /console/; the tenant's first page where it is left out"`
+	Scopes []string `json:"scopes,omitempty" nullable:"true" maxItems:"3" enum:"read,map,manage" doc:"Narrows what the session may do; never widens it"`
 }
 
 // Link opens the console for one tenant, once.
@@ -33,7 +33,7 @@ const LinkPath = "/console/link/"
 // used yet. Without one, the session is that of the token with which it is
 // asked for.
 type SessionRequest struct {
-	Link string `json:"link,omitempty" maxLength:"200" doc:"The last part of a link's path. It is used up"`
+	Link string `json:"link,omitempty" nullable:"true" maxLength:"200" doc:"The last part of a link's path. It is used up"`
 }
 
 // Session is the answer of POST /v1/console-session, and of GET, which tells
@@ -49,5 +49,5 @@ type Session struct {
 	Path      string           `json:"path,omitempty" example:"/console/acme/agents" doc:"The page to open first; absent in the answer of GET"`
 	Name      string           `json:"name" doc:"The name of the token behind it"`
 	Tenants   []schemas.Tenant `json:"tenants" doc:"Those that it may see; empty: all"`
-	Scopes    []string         `json:"scopes" doc:"What it may do"`
+	Scopes    []string         `json:"scopes" enum:"read,map,manage" doc:"What it may do"`
 }
