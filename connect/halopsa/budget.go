@@ -23,6 +23,11 @@ const (
 	firstPause = 5 * time.Second
 	lastPause  = 60 * time.Second
 
+	// longestPause is the most that Retry-After is believed: the span over which
+	// Halo counts requests. A date in another century is somebody's mistake, and
+	// would leave the tenant without its connector until a restart.
+	longestPause = 5 * time.Minute
+
 	// maxRefusals ends a request whose caller set no deadline: the pauses
 	// before it gives up add up to 5 + 10 + 20 + 40 + 60 seconds.
 	maxRefusals = 6
@@ -31,19 +36,25 @@ const (
 // A Budget is what may still be asked of one tenant's Halo. All clients of a
 // tenant share one, so that a reconnect, a refresh and a health check cannot
 // together exceed it, and so that all of them are quiet when Halo tells one of
-// them to slow down.
+// them to slow down. Quiet is for the host that said so: a tenant's sign-in host
+// is often another one than its Halo.
 type Budget struct {
 	bucket *rate.Limiter
 
-	mu        sync.Mutex
-	pause     time.Duration // the last pause, 0 after an answer that was not 429
+	mu    sync.Mutex
+	hosts map[string]*pace // only those that said 429 last
+}
+
+// pace is how one host slows us down.
+type pace struct {
+	pause     time.Duration // the last one that we chose
 	notBefore time.Time     // until then nobody asks
 	refusedAt time.Time
 }
 
 // NewBudget returns a full budget.
 func NewBudget() *Budget {
-	return &Budget{bucket: rate.NewLimiter(refill, burst)}
+	return &Budget{bucket: rate.NewLimiter(refill, burst), hosts: make(map[string]*pace)}
 }
 
 // Limits keeps one budget for each tenant. The zero value is ready to use.
@@ -67,37 +78,69 @@ func (l *Limits) Of(tenant schemas.Tenant) *Budget {
 	return b
 }
 
-// wait returns when one more request may be sent. When that would be after
-// ctx's deadline it returns false at once: the caller can say so now instead of
-// a minute later.
-func (b *Budget) wait(ctx context.Context) bool {
+// wait returns 0 when one more request may be sent to host. When that would be
+// after ctx's deadline it returns at once how long it would take: the caller can
+// say so now instead of a minute later. When ctx ends meanwhile it returns 0
+// too; the caller looks at ctx.
+func (b *Budget) wait(ctx context.Context, host string) time.Duration {
 	for {
-		b.mu.Lock()
-		pause := time.Until(b.notBefore)
-		b.mu.Unlock()
+		pause := b.quiet(host)
 		if pause <= 0 {
 			break
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
-			return false
+		if !sleep(ctx, pause) {
+			return pause
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return false
+		if ctx.Err() != nil {
+			return 0
 		}
 	}
-	return b.bucket.Wait(ctx) == nil
+	turn := b.bucket.Reserve()
+	pause := turn.Delay()
+	if !sleep(ctx, pause) {
+		turn.Cancel()
+		return pause
+	}
+	if ctx.Err() != nil {
+		turn.Cancel()
+	}
+	return 0
 }
 
-// left is how many requests may be sent now without waiting.
+// sleep waits, or until ctx is done. It is false at once where ctx's deadline
+// comes before the end of the pause.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	if deadline, ok := ctx.Deadline(); ok && pause > 0 && ctx.Err() == nil && time.Until(deadline) <= pause {
+		return false
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// quiet is how long the host is not to be asked.
+func (b *Budget) quiet(host string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p, ok := b.hosts[host]; ok {
+		return time.Until(p.notBefore)
+	}
+	return 0
+}
+
+// left is how many requests may be sent now without waiting: none while a host
+// of the tenant wants quiet.
 func (b *Budget) left() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if time.Now().Before(b.notBefore) {
-		return 0
+	for _, p := range b.hosts {
+		if time.Now().Before(p.notBefore) {
+			return 0
+		}
 	}
 	return max(0, int(b.bucket.Tokens()))
 }
@@ -107,28 +150,30 @@ func (b *Budget) left() int {
 //
 // Requests that were under way together are refused together. That is one
 // refusal, not several, so only a request sent after the last one doubles.
-func (b *Budget) refused(sent time.Time, retryAfter time.Duration) {
+func (b *Budget) refused(host string, sent time.Time, retryAfter time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	if b.pause == 0 {
-		b.pause = firstPause
-	} else if sent.After(b.refusedAt) {
-		b.pause = min(2*b.pause, lastPause)
+	p, ok := b.hosts[host]
+	if !ok {
+		p = &pace{pause: firstPause}
+		b.hosts[host] = p
+	} else if sent.After(p.refusedAt) {
+		p.pause = min(2*p.pause, lastPause)
 	}
-	b.refusedAt = now
-	pause := b.pause
+	p.refusedAt = now
+	pause := p.pause
 	if retryAfter > 0 {
-		pause = retryAfter
+		pause = min(retryAfter, longestPause)
 	}
-	if until := now.Add(pause); until.After(b.notBefore) {
-		b.notBefore = until
+	if until := now.Add(pause); until.After(p.notBefore) {
+		p.notBefore = until
 	}
 }
 
-// answered notes that Halo answered a request and did not say 429.
-func (b *Budget) answered() {
+// answered notes that the host answered a request and did not say 429.
+func (b *Budget) answered(host string) {
 	b.mu.Lock()
-	b.pause = 0
+	delete(b.hosts, host)
 	b.mu.Unlock()
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 )
 
 // do makes one authorised request and returns the body of a good answer.
@@ -53,20 +52,6 @@ func (c *Client) authorised(ctx context.Context, token, method, target string, p
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return c.send(req)
-}
-
-// list makes one request for a list and returns its rows and, where the answer
-// gives it, how many there are in all.
-func (c *Client) list(ctx context.Context, k call, resource, member string, query url.Values) (rows []json.RawMessage, total int, err error) {
-	body, err := c.do(ctx, k, http.MethodGet, c.endpoint(query, resource), nil)
-	if err != nil {
-		return nil, 0, err
-	}
-	rows, total, ok := readRows(body, member)
-	if !ok {
-		return nil, 0, c.unreadable(k)
-	}
-	return rows, total, nil
 }
 
 // post sends one record in an array, as Halo wants it (seen on live tenants),

@@ -36,9 +36,13 @@ type Catalogue struct {
 // Where the role may not read lookups the usual numbers are assumed; any other
 // failure is one.
 func (c *Client) EventCatalogue(ctx context.Context) (Catalogue, error) {
-	k := call{name: "event catalogue", refused: PermissionMissing, denied: PermissionMissing, absent: PermissionMissing}
-	rows, _, err := c.list(ctx, k, "Lookup", "lookup", url.Values{"count": {"1000"}})
-	if err != nil && CauseOf(err) != PermissionMissing {
+	rows, err := c.list(ctx, list{
+		call:     call{name: "lookups", refused: PermissionMissing, denied: PermissionMissing, absent: PermissionMissing},
+		resource: "Lookup", member: "lookup", query: url.Values{"count": {"1000"}}, key: lookupKey,
+	})
+	// Half a list may hold all that is looked for, and the usual numbers hold
+	// where it does not.
+	if cause := CauseOf(err); err != nil && cause != PermissionMissing && cause != ListIncomplete {
 		return Catalogue{}, err
 	}
 	var names []EventName
@@ -55,6 +59,18 @@ func (c *Client) EventCatalogue(ctx context.Context) (Catalogue, error) {
 		}
 	}
 	return ResolveEvents(names), nil
+}
+
+// lookupKey tells the rows of lookups apart: each lookup numbers its own.
+func lookupKey(row json.RawMessage) (string, bool) {
+	var r struct {
+		ID     text `json:"id"`
+		Lookup text `json:"lookupid"`
+	}
+	if json.Unmarshal(row, &r) != nil {
+		return "", false
+	}
+	return string(r.Lookup + "/" + r.ID), r.ID != ""
 }
 
 // ResolveEvents finds the number of each kind in a catalogue: by name first,

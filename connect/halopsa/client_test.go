@@ -65,7 +65,11 @@ func TestAgentsAreReadToTheLastPage(t *testing.T) {
 				if len(got) != agents+3 {
 					t.Errorf("got %d agents, want %d", len(got), agents+3)
 				}
-				if asked, most := sim.Counters().Requests["Agent"], (agents+4)/20+1; asked > most {
+				most := (agents+4)/20 + 1
+				if strings.Contains(name, "arrays") || name == "on-premise" || name == "ids as strings" {
+					most++ // a bare array does not say that it is the last
+				}
+				if asked := sim.Counters().Requests["Agent"]; asked > most {
 					t.Errorf("asked for %d pages, want at most %d", asked, most)
 				}
 			})
@@ -147,17 +151,17 @@ func TestTwoHundredTenantsAtOnceAreNotMixedUp(t *testing.T) {
 	wg.Wait()
 }
 
-func TestUpdateSwitchesADisabledWebhookOnAgain(t *testing.T) {
+func TestMendSwitchesAWebhookOnAndKeepsItsSecret(t *testing.T) {
 	sim, client := startTenant(t, nil)
 	ctx := t.Context()
-	id, _ := register(ctx, t, client, "https://hooks.example/old")
-	sim.ChangeWebhook(id, func(w *halotest.Webhook) { w.Disabled, w.Active = true, false })
+	id, _ := register(ctx, t, client, "https://hooks.example/new")
+	sim.ChangeWebhook(id, func(w *halotest.Webhook) { w.Disabled, w.Active, w.URL = true, false, "https://hooks.example/old/" })
 
 	if hook, err := client.Webhook(ctx, id); err != nil || !hook.Disabled || hook.Active {
 		t.Fatalf("premise: %+v, %v", hook, err)
 	}
 	spec := halopsa.WebhookSpec{Name: "WorkSights AI Connector", URL: "https://hooks.example/new", Username: "u", Password: "p"}
-	if err := client.UpdateWebhook(ctx, id, spec); err != nil {
+	if err := client.MendWebhook(ctx, id, spec); err != nil {
 		t.Fatal(err)
 	}
 	hooks, err := client.Webhooks(ctx)
@@ -166,6 +170,9 @@ func TestUpdateSwitchesADisabledWebhookOnAgain(t *testing.T) {
 	}
 	if len(hooks) != 1 || hooks[0].URL != spec.URL || hooks[0].Disabled || !hooks[0].Active {
 		t.Errorf("got %+v", hooks)
+	}
+	if is := sim.Webhooks()[0]; is.Username != "connection" || is.Password.Reveal() != "webhook-secret" || len(is.Events) != 4 {
+		t.Errorf("it delivers as %q with %q, %d events", is.Username, is.Password.Reveal(), len(is.Events))
 	}
 }
 

@@ -1,6 +1,7 @@
 package halopsa
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,8 +55,6 @@ func (c *Client) instance(a answer) (Instance, error) {
 		return guess, nil
 	case a.status/100 == 3:
 		return Instance{}, describe(RedirectRefused, c.base.Host, a.status, "", nil)
-	case a.status == http.StatusTooManyRequests:
-		return Instance{}, describe(RateLimited, c.base.Host, a.status, "", nil)
 	case a.status/100 == 5:
 		return Instance{}, describe(HaloError, c.base.Host, a.status, "", nil)
 	case a.status/100 != 2:
@@ -73,7 +72,7 @@ func (c *Client) instance(a answer) (Instance, error) {
 		return guess, nil
 	}
 	signIn, err := c.base.Parse(strings.TrimSpace(string(info.AuthURL)))
-	if err != nil || signIn.Hostname() == "" || signIn.User != nil {
+	if err != nil || signIn.Hostname() == "" || signIn.User != nil || !webPort(signIn.Port()) {
 		return Instance{}, describe(HaloError, c.base.Host, a.status,
 			c.base.Host+" names a sign-in address that is not an address.", nil)
 	}
@@ -97,7 +96,8 @@ func tokenURL(signIn *url.URL) string {
 	return u.String()
 }
 
-// answer is what Halo said, read to the end.
+// answer is what Halo said, read to the end, without a byte order mark and the
+// white space around it.
 type answer struct {
 	status int
 	body   []byte
@@ -114,7 +114,7 @@ func (c *Client) send(req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, describe(HaloError, c.base.Host, resp.StatusCode, "", nil)
 	}
-	return answer{status: resp.StatusCode, body: body}, nil
+	return answer{status: resp.StatusCode, body: bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))}, nil
 }
 
 // bare takes the transport's error out of what net/http wraps around it: a

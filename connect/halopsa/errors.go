@@ -3,7 +3,9 @@ package halopsa
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // A Cause says why Halo could not be used, as a code for programs.
@@ -27,6 +29,7 @@ const (
 	WebhookRefused       Cause = "webhook_refused"        // Halo did not take the webhook
 	NotificationRefused  Cause = "notification_refused"   // Halo did not bind an event to it
 	NotFound             Cause = "not_found"              // the webhook or notification is gone
+	ListIncomplete       Cause = "list_incomplete"        // Halo says that it has more rows than it gives
 	HaloError            Cause = "halo_error"             // Halo failed, or answered in a way we cannot read
 )
 
@@ -38,6 +41,10 @@ type Error struct {
 	Action  string   // what to do next, for the operator
 	Status  int      // HTTP status of Halo's answer, 0 where there was none
 	Scopes  []string // for ScopeMissing: the scopes to tick
+
+	// RetryAfter is for RateLimited: how long Halo, or our own allowance, wants
+	// us to wait, at most five minutes.
+	RetryAfter time.Duration
 
 	err error
 }
@@ -76,6 +83,27 @@ func describe(cause Cause, host string, status int, message string, err error) *
 		message = usual
 	}
 	return &Error{Cause: cause, Message: message, Action: action, Status: status, err: err}
+}
+
+// limited is the error of a request that would have to wait.
+func limited(host string, status int, pause time.Duration) *Error {
+	e := describe(RateLimited, host, status, "", nil)
+	e.RetryAfter = max(pause, time.Second)
+	e.Action = "Try again in " + inWords(e.RetryAfter) + ". Other integrations of the tenant use up the same allowance."
+	return e
+}
+
+// inWords is a wait of up to some minutes, rounded up: who comes back then is
+// not told to wait again.
+func inWords(d time.Duration) string {
+	n, unit := int((d+time.Second-1)/time.Second), "second"
+	if n > 90 {
+		n, unit = (n+59)/60, "minute"
+	}
+	if n == 1 {
+		return "a " + unit
+	}
+	return strconv.Itoa(n) + " " + unit + "s"
 }
 
 // scopesMissing is the error of scopes that the application was not given.
@@ -144,7 +172,7 @@ func words(cause Cause, host string) (message, action string) {
 			"Enter a host that is reachable from the internet. To use a Halo in a private network, have its range added to HALO_ALLOW_NETS."
 	case RateLimited:
 		return "Halo allows no more requests for the moment.",
-			"Wait five minutes and try again. Other integrations of the tenant use up the same allowance."
+			"Try again in a minute. Other integrations of the tenant use up the same allowance."
 	case WebhookRefused:
 		return "Halo refuses to register the webhook.",
 			"In Halo, tick the scope admin:webhooks of the API application and set it up with " + signInAs + ", then connect again."
@@ -154,6 +182,9 @@ func words(cause Cause, host string) (message, action string) {
 	case NotFound:
 		return "Halo does not have it any more.",
 			"Reconnect to register the webhook again."
+	case ListIncomplete:
+		return host + " lists less than it says it has.",
+			"Refresh the connection. If it stays so, ask the administrator of the Halo instance."
 	default:
 		return host + " answered in a way that cannot be used.", waitALook
 	}

@@ -26,7 +26,6 @@ func readFailure(body []byte) failure {
 		ErrorMessage text `json:"errorMessage"`
 		Message      text `json:"Message"`
 	}
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if bytes.HasPrefix(body, []byte("<")) {
 		return failure{page: true}
 	}
@@ -73,13 +72,11 @@ func (c *Client) judge(k call, a answer) error {
 	}
 	switch {
 	case a.status/100 == 2:
-		if b := bytes.TrimSpace(a.body); bytes.HasPrefix(b, []byte("<")) {
+		if bytes.HasPrefix(a.body, []byte("<")) {
 			cause, message = HaloError, host+" answered with a page instead of data."
 		}
 	case a.status/100 == 3:
 		cause = RedirectRefused
-	case a.status == http.StatusTooManyRequests:
-		cause = RateLimited
 	case a.status/100 == 5 && !f.missing:
 		cause = HaloError
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:

@@ -44,12 +44,14 @@ func (c *Client) CreateNotification(ctx context.Context, n Notification) (int64,
 	return 0, describe(NotificationRefused, c.base.Host, http.StatusOK, "", nil)
 }
 
-// Notifications lists all notifications of the tenant, those of others too.
+// Notifications lists all notifications of the tenant, those of others too. Of a
+// list that ends before it should they come with an error of cause
+// [ListIncomplete].
 func (c *Client) Notifications(ctx context.Context) ([]Notification, error) {
 	k := notificationCalls("notifications")
 	k.refused, k.denied = HaloError, PermissionMissing
-	rows, _, err := c.list(ctx, k, "Notification", "notifications", nil)
-	if err != nil {
+	rows, err := c.list(ctx, list{call: k, resource: "Notification", member: "notifications", key: rowID})
+	if err != nil && CauseOf(err) != ListIncomplete {
 		return nil, err
 	}
 	var all []Notification
@@ -58,7 +60,7 @@ func (c *Client) Notifications(ctx context.Context) ([]Notification, error) {
 			all = append(all, n)
 		}
 	}
-	return all, nil
+	return all, err
 }
 
 // DeleteNotification removes a notification. One that is gone already is no

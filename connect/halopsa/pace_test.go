@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,8 +19,13 @@ import (
 // inBubble runs a test in which time passes only when everybody waits, with a
 // tenant that is reached over pipes. connect returns a new client of it.
 func inBubble(t *testing.T, run func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client)) {
+	inBubbleOf(t, halotest.Config{}, run)
+}
+
+func inBubbleOf(t *testing.T, cfg halotest.Config, run func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client)) {
+	cfg.ClientID, cfg.ClientSecret, cfg.Seed = clientID, clientSecret, 1
 	synctest.Test(t, func(t *testing.T) {
-		sim := halotest.New(halotest.Config{ClientID: clientID, ClientSecret: clientSecret, Seed: 1})
+		sim := halotest.New(cfg)
 		sim.AddAgent(halotest.Agent{Name: "Ada Agent"})
 		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
 		server := &http.Server{Handler: sim}
@@ -154,6 +160,92 @@ func TestThePauseThatHaloNamesIsKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAPauseEndsAfterFiveMinutesWhateverHaloNames(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"Fri, 01 Jan 2199 00:00:00 GMT":   5 * time.Minute,
+		"1790000000":                      5 * time.Minute,
+		"99999999999999999999999999":      5 * time.Minute,
+		"301":                             5 * time.Minute,
+		"300":                             5 * time.Minute,
+		"12.5":                            12500 * time.Millisecond,
+		" 17 ":                            17 * time.Second,
+		"0":                               5 * time.Second, // ours
+		"-3":                              5 * time.Second,
+		"NaN":                             5 * time.Second,
+		"soon":                            5 * time.Second,
+		"Fri, 01 Jan 1999 00:00:00 GMT":   5 * time.Second,
+		"Friday, 01-Jan-99 00:00:00 GMT":  5 * time.Second, // an obsolete form
+		"2021-01-01T00:00:00Z":            5 * time.Second,
+		"1; please":                       5 * time.Second,
+		"\t":                              5 * time.Second,
+		"Wed, 31 Dec 2199 23:59:60 GMT+1": 5 * time.Second,
+	} {
+		t.Run(header, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client) {
+				budget := halopsa.NewBudget()
+				sim.Inject("token", 1, halotest.TooMany(header))
+				impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				var e *halopsa.Error
+				if err := connect(budget).Authenticate(impatient); !errors.As(err, &e) || e.Cause != halopsa.RateLimited || e.RetryAfter != want {
+					t.Fatalf("got %v, which says %v", err, e.RetryAfter)
+				}
+				if err := connect(budget).Authenticate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(start); took != want {
+					t.Errorf("went on after %v, want %v", took, want)
+				}
+			})
+		})
+	}
+}
+
+func TestTheWordsOfARefusalSayTheTrueWait(t *testing.T) {
+	inBubble(t, func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client) {
+		client := connect(nil)
+		sim.Inject("token", 1, halotest.TooMany("1790000000"))
+		for _, step := range []struct {
+			later time.Duration
+			words string
+		}{
+			{0, "Try again in 5 minutes."}, {2*time.Minute + 30*time.Second, "Try again in 3 minutes."},
+			{75 * time.Second, "Try again in 75 seconds."}, {74*time.Second + 900*time.Millisecond, "Try again in a second."},
+		} {
+			<-time.After(step.later)
+			impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			err := client.Authenticate(impatient)
+			cancel()
+			if e := (*halopsa.Error)(nil); !errors.As(err, &e) || !strings.HasPrefix(e.Action, step.words) {
+				t.Errorf("got %v, want %q", e, step.words)
+			}
+		}
+	})
+}
+
+func TestOneHostsPauseIsNotAnothers(t *testing.T) {
+	inBubble(t, func(t *testing.T, sim *halotest.Sim, connect func(*halopsa.Budget) *halopsa.Client) {
+		client := connect(nil)
+		if _, err := client.Agents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		// Signs in elsewhere from now on, and is refused there.
+		sim.Inject("authinfo", -1, halotest.Answer(200, "application/json", `{"auth_url":"http://127.0.0.7/auth"}`))
+		sim.Inject("token", -1, halotest.TooMany("200"))
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		other := connect(nil)
+		if err := other.Authenticate(impatient); halopsa.CauseOf(err) != halopsa.RateLimited {
+			t.Fatalf("premise: %v", err)
+		}
+		start := time.Now()
+		if _, err := other.Discover(t.Context()); err != nil || time.Since(start) != 0 {
+			t.Errorf("the tenant's own host was asked after %v, %v", time.Since(start), err)
+		}
+	})
 }
 
 func TestAllClientsOfATenantAreQuietWhenOneIsToldTo(t *testing.T) {

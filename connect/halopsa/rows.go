@@ -1,7 +1,6 @@
 package halopsa
 
 import (
-	"bytes"
 	"encoding/json"
 	"math"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 // array in it. Nothing and null are no rows. total is record_count, 0 where the
 // answer has none.
 func readRows(body []byte, member string) (rows []json.RawMessage, total int, ok bool) {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if len(body) == 0 || string(body) == "null" {
 		return nil, 0, true
 	}
@@ -88,6 +86,18 @@ type flag bool
 func (f *flag) UnmarshalJSON(b []byte) error {
 	s := strings.ToLower(strings.Trim(string(b), `"`))
 	*f = s == "true" || s == "1"
+	return nil
+}
+
+// span reads a number of seconds: 3600, "3600", 3599.5, 1e4.
+type span time.Duration
+
+func (d *span) UnmarshalJSON(b []byte) error {
+	*d = 0
+	s := strings.TrimSpace(strings.Trim(string(b), `"`))
+	if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 { // not NaN
+		*d = span(min(f, longestLife.Seconds()) * float64(time.Second))
+	}
 	return nil
 }
 

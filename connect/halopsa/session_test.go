@@ -15,7 +15,7 @@ func TestAStaleTokenIsReplacedOnceAndTheCallSucceeds(t *testing.T) {
 		"403": func(s *halotest.Sim) { s.DenyAgents(false) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			sim, client := startTenant(t, nil)
+			sim, client := startTenant(t, func(c *halotest.Config) { c.Objects = true })
 			sim.DenyAgents(name == "403")
 			if err := client.Authenticate(t.Context()); err != nil {
 				t.Fatal(err)

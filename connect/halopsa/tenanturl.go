@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -47,6 +48,9 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	}
 	if u.User != nil {
 		return nil, invalid("The tenant URL holds a user name or password.")
+	}
+	if !webPort(u.Port()) {
+		return nil, invalid("The tenant URL names a port at which no web server answers.")
 	}
 	switch u.Scheme {
 	case "https":
@@ -117,6 +121,21 @@ func plainHost(u *url.URL) (host string, ok bool) {
 		host += ":" + port
 	}
 	return host, ok
+}
+
+// webPort says whether a Halo may be at the port. The ports of mail, files,
+// directories and shells are left out, as browsers do: nobody shall make us talk
+// to those, not even in a network that is allowed.
+func webPort(port string) bool {
+	if port == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0 && !slices.Contains([]uint64{
+		7, 9, 13, 19, 20, 21, 22, 23, 25, 37, 53, 69, 79, 109, 110, 111, 113, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 445,
+		465, 512, 513, 514, 515, 540, 548, 554, 563, 587, 636, 873, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3389, 5060, 5061, 6000,
+		6665, 6666, 6667, 6668, 6669, 6697,
+	}, n)
 }
 
 // mayBePlain says whether a host may be addressed without TLS as far as its

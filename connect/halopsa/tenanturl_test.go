@@ -42,6 +42,9 @@ func TestTenantURLThatCannotBeUsedIsRefusedInPlainWords(t *testing.T) {
 		"file:///etc/passwd":              "The tenant URL is not an address.",
 		strings.Repeat("a.", 130) + "com": "The tenant URL is not an address.",
 		"https://me:pw@acme.halopsa.com":  "The tenant URL holds a user name or password.",
+		"acme.halopsa.com:22":             "The tenant URL names a port at which no web server answers.",
+		"https://acme.halopsa.com:0":      "The tenant URL names a port at which no web server answers.",
+		"https://acme.halopsa.com:99999":  "The tenant URL names a port at which no web server answers.",
 	} {
 		_, err := halopsa.ParseTenantURL(pasted, nil)
 		if halopsa.CauseOf(err) != halopsa.TenantURLInvalid || !strings.Contains(err.Error(), want) {

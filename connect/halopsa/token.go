@@ -2,13 +2,12 @@ package halopsa
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 // Scopes are the seven that the customer ticks for WorkSights (vendor's setup
@@ -26,12 +25,21 @@ type session struct {
 	instance Instance
 	known    bool // instance was discovered
 	token    string
-	expires  time.Time
+	until    time.Time // when it is no longer used
 }
 
-// expiryMargin is how long before its end a token is no longer used, so that it
-// does not expire on the way.
-const expiryMargin = time.Minute
+const (
+	// usualLife is how long a token is good where Halo does not say, and
+	// longestLife the most that it is believed. A token that ends sooner is
+	// noticed by a 401.
+	usualLife   = time.Hour
+	longestLife = 24 * time.Hour
+
+	// expiryMargin is how long before its end a token is no longer used, so that
+	// it does not expire on the way. Of a short life it is a tenth: were it more
+	// than the life, every call would ask for a token of its own.
+	expiryMargin = time.Minute
+)
 
 // Authenticate discovers the instance and obtains a new token with all seven
 // scopes, whatever is cached. A nil error means that Halo accepts the
@@ -55,7 +63,7 @@ func (c *Client) bearer(ctx context.Context, prepare func(*session)) (string, er
 		return "", interrupted(c.base.Host, ctx.Err())
 	}
 	prepare(s)
-	if s.token != "" && time.Until(s.expires) > expiryMargin {
+	if s.token != "" && time.Now().Before(s.until) {
 		return s.token, nil
 	}
 	if !s.known {
@@ -65,7 +73,7 @@ func (c *Client) bearer(ctx context.Context, prepare func(*session)) (string, er
 		}
 		s.instance, s.known = instance, true
 	}
-	token, err := c.requestToken(ctx, s.instance, Scopes())
+	token, life, err := c.requestToken(ctx, s.instance, Scopes())
 	if e, ok := errors.AsType[*Error](err); ok && e.Cause == ScopeMissing && len(e.Scopes) == 0 {
 		err = c.probe(ctx, s.instance, e)
 	}
@@ -74,11 +82,8 @@ func (c *Client) bearer(ctx context.Context, prepare func(*session)) (string, er
 		*s = session{}
 		return "", err
 	}
-	s.token, s.expires = token.AccessToken, token.Expiry
-	if s.expires.IsZero() {
-		s.expires = time.Now().Add(time.Hour) // expires_in is 3600 where it is given
-	}
-	return s.token, nil
+	s.token, s.until = token, time.Now().Add(life-min(expiryMargin, life/10))
+	return token, nil
 }
 
 // forget makes sure that spent is not the session's token any more. When
@@ -94,46 +99,47 @@ func forget(spent string) func(*session) {
 func keep(*session) {}
 
 // requestToken makes one token request (POST {auth_url}/token, form encoded;
-// the tenant goes into the query, seen on live tenants).
-func (c *Client) requestToken(ctx context.Context, at Instance, scopes []string) (*oauth2.Token, error) {
+// the tenant goes into the query, seen on live tenants). Any 2xx with an
+// access_token grants it: the content type, the token's type and the form of its
+// life differ from the standard in the field.
+func (c *Client) requestToken(ctx context.Context, at Instance, scopes []string) (token string, life time.Duration, err error) {
 	u, err := url.Parse(at.TokenURL)
 	if err != nil {
-		return nil, describe(HaloError, c.base.Host, 0, "", nil)
+		return "", 0, describe(HaloError, c.base.Host, 0, "", nil)
 	}
 	if at.TenantID != "" {
 		u.RawQuery = url.Values{"tenant": {at.TenantID}}.Encode()
 	}
-	cfg := clientcredentials.Config{
-		ClientID:     c.id,
-		ClientSecret: c.secret.Reveal(),
-		TokenURL:     u.String(),
-		Scopes:       scopes,
-		// Halo reads the credentials from the form. Letting the library find
-		// out would double the requests of every failure.
-		AuthStyle: oauth2.AuthStyleInParams,
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {c.id}, "client_secret": {c.secret.Reveal()},
+		"scope": {strings.Join(scopes, " ")},
 	}
-	token, err := cfg.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
-	if err == nil {
-		return token, c.noted("token", http.StatusOK, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", 0, describe(HaloError, c.base.Host, 0, "", nil)
 	}
-	return nil, c.noted("token", 0, c.tokenFailure(u.Host, at, err))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	a, err := c.send(req)
+	if err != nil {
+		return "", 0, c.noted("token", 0, err)
+	}
+	var granted struct {
+		Token text `json:"access_token"`
+		Life  span `json:"expires_in"`
+	}
+	if a.status/100 != 2 || json.Unmarshal(a.body, &granted) != nil || granted.Token == "" {
+		return "", 0, c.noted("token", a.status, tokenFailure(u.Host, at, a))
+	}
+	if life = time.Duration(granted.Life); life == 0 {
+		life = usualLife
+	}
+	return string(granted.Token), life, c.noted("token", a.status, nil)
 }
 
-// tokenFailure says why no token was issued. The library's error holds the
-// whole answer, so it is read here and goes no further.
-func (c *Client) tokenFailure(host string, at Instance, err error) error {
-	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
-	if !ok {
-		if err := bare(err); CauseOf(err) != "" || errors.Is(err, context.Canceled) {
-			return err
-		}
-		// 200, but no token in it: a page for people, most likely.
-		return describe(NotHalo, host, http.StatusOK, "", nil)
-	}
-	status, f := refused.Response.StatusCode, readFailure(refused.Body)
-	if refused.ErrorCode != "" {
-		f.code = refused.ErrorCode
-	}
+// tokenFailure says why no token was issued.
+func tokenFailure(host string, at Instance, a answer) error {
+	status, f := a.status, readFailure(a.body)
 	switch f.code {
 	case "invalid_scope":
 		return scopesMissing(host, status, f.scopes)
@@ -143,6 +149,8 @@ func (c *Client) tokenFailure(host string, at Instance, err error) error {
 		return describe(ApplicationWrong, host, status, "", nil)
 	}
 	switch {
+	case status/100 == 2: // no token in it: a page for people, most likely
+		return describe(NotHalo, host, status, "", nil)
 	case status/100 == 3:
 		return describe(RedirectRefused, host, status, "", nil)
 	case status/100 == 5:
@@ -168,7 +176,7 @@ func (c *Client) tokenFailure(host string, at Instance, err error) error {
 func (c *Client) probe(ctx context.Context, at Instance, original *Error) error {
 	var missing []string
 	for _, scope := range Scopes() {
-		_, err := c.requestToken(ctx, at, []string{scope})
+		_, _, err := c.requestToken(ctx, at, []string{scope})
 		switch {
 		case err == nil:
 		case CauseOf(err) == ScopeMissing:

@@ -62,11 +62,12 @@ func (t *transport) CloseIdleConnections() {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, host := req.Context(), req.URL.Host
 	for refusals := 0; refusals < maxRefusals; refusals++ {
-		if !t.budget.wait(ctx) {
-			if err := ctx.Err(); err != nil {
-				return nil, interrupted(host, err)
-			}
-			return nil, describe(RateLimited, host, 0, "", nil)
+		pause := t.budget.wait(ctx, host)
+		if err := ctx.Err(); err != nil {
+			return nil, interrupted(host, err)
+		}
+		if pause > 0 {
+			return nil, limited(host, 0, pause)
 		}
 		sent := time.Now()
 		resp, err := t.once(req)
@@ -74,12 +75,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if resp.StatusCode != http.StatusTooManyRequests {
-			t.budget.answered()
+			t.budget.answered(host)
 			return resp, nil
 		}
-		t.budget.refused(sent, retryAfter(resp.Header.Get("Retry-After"), time.Now()))
+		t.budget.refused(host, sent, retryAfter(resp.Header.Get("Retry-After"), time.Now()))
 	}
-	return nil, describe(RateLimited, host, http.StatusTooManyRequests, "", nil)
+	return nil, limited(host, http.StatusTooManyRequests, t.budget.quiet(host))
 }
 
 // once is one exchange, read to the end.
@@ -117,10 +118,12 @@ func (t *transport) once(req *http.Request) (*http.Response, error) {
 }
 
 // retryAfter reads the header in either of its forms, seconds or a date; 0
-// where it is absent, unreadable or past.
+// where it is absent, unreadable or past. How much of it is obeyed is the
+// budget's to say.
 func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.Atoi(strings.TrimSpace(value)); err == nil {
-		return max(0, time.Duration(min(seconds, 24*3600))*time.Second)
+	value = strings.TrimSpace(value)
+	if seconds, err := strconv.ParseFloat(value, 64); err == nil && seconds > 0 { // not NaN
+		return time.Duration(min(seconds, longestPause.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(0, at.Sub(now))

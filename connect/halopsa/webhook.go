@@ -55,7 +55,13 @@ func webhookCalls(name string) call {
 func (c *Client) CreateWebhook(ctx context.Context, spec WebhookSpec) (string, error) {
 	k := webhookCalls("create webhook")
 	k.absent = WebhookRefused
-	row, err := c.saveWebhook(ctx, k, "", spec)
+	if len(spec.URL) > maxWebhookURL {
+		return "", describe(WebhookRefused, c.base.Host, 0, "The webhook's address is longer than the 500 characters that Halo keeps.", nil)
+	}
+	body := webhookBody(spec)
+	body["authentication_type"] = 1 // Basic
+	body["basic_username"], body["basic_password"] = spec.Username, spec.Password.Reveal()
+	row, err := c.post(ctx, k, "Webhook", "webhooks", body)
 	if err != nil {
 		return "", err
 	}
@@ -64,46 +70,38 @@ func (c *Client) CreateWebhook(ctx context.Context, spec WebhookSpec) (string, e
 	}
 	// Accepted without saying as what: it is the one that has this address.
 	hooks, err := c.Webhooks(ctx)
-	if err != nil {
-		return "", err
-	}
 	for _, w := range hooks {
 		if w.URL == spec.URL && w.Name == spec.Name {
 			return w.ID, nil
 		}
 	}
+	if err != nil {
+		return "", err
+	}
 	return "", describe(WebhookRefused, c.base.Host, http.StatusOK, "", nil)
 }
 
-// UpdateWebhook registers the webhook id anew as spec says, and switches it on.
-func (c *Client) UpdateWebhook(ctx context.Context, id string, spec WebhookSpec) error {
-	_, err := c.saveWebhook(ctx, webhookCalls("update webhook"), id, spec)
+// MendWebhook switches the webhook id on and points it to the spec's address
+// again. Its credentials are not sent, and stay.
+func (c *Client) MendWebhook(ctx context.Context, id string, spec WebhookSpec) error {
+	body := webhookBody(spec)
+	body["id"], body["disabled"] = id, false
+	_, err := c.post(ctx, webhookCalls("mend webhook"), "Webhook", "webhooks", body)
 	return err
 }
 
-// saveWebhook posts a webhook; with an id Halo updates that one. The body is
-// the one that was accepted on live tenants. It does not name the events: Halo
-// drops them there, and takes them as notifications.
-func (c *Client) saveWebhook(ctx context.Context, k call, id string, spec WebhookSpec) (json.RawMessage, error) {
-	if len(spec.URL) > maxWebhookURL {
-		return nil, describe(WebhookRefused, c.base.Host, 0, "The webhook's address is longer than the 500 characters that Halo keeps.", nil)
+// webhookBody is what was accepted on live tenants. It does not name the events:
+// Halo drops them there, and takes them as notifications.
+func webhookBody(spec WebhookSpec) map[string]any {
+	return map[string]any{
+		"name":         spec.Name,
+		"url":          spec.URL,
+		"type":         0, // outbound
+		"method":       0, // POST
+		"active":       true,
+		"content_type": "application/json",
+		"batch_method": 0, // none: one delivery for each event
 	}
-	body := map[string]any{
-		"name":                spec.Name,
-		"url":                 spec.URL,
-		"type":                0, // outbound
-		"method":              0, // POST
-		"active":              true,
-		"content_type":        "application/json",
-		"authentication_type": 1, // Basic
-		"basic_username":      spec.Username,
-		"basic_password":      spec.Password.Reveal(),
-		"batch_method":        0, // none: one delivery for each event
-	}
-	if id != "" {
-		body["id"], body["disabled"] = id, false
-	}
-	return c.post(ctx, k, "Webhook", "webhooks", body)
 }
 
 // Webhook returns one webhook with its events; cause [NotFound] where it is
@@ -128,12 +126,13 @@ func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 	return Webhook{}, describe(NotFound, c.base.Host, http.StatusOK, "", nil)
 }
 
-// Webhooks lists all webhooks of the tenant, those of others too.
+// Webhooks lists all webhooks of the tenant, those of others too. Of a list that
+// ends before it should they come with an error of cause [ListIncomplete].
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	k := webhookCalls("webhooks")
 	k.refused, k.denied = HaloError, PermissionMissing
-	rows, _, err := c.list(ctx, k, "Webhook", "webhooks", nil)
-	if err != nil {
+	rows, err := c.list(ctx, list{call: k, resource: "Webhook", member: "webhooks", key: rowID})
+	if err != nil && CauseOf(err) != ListIncomplete {
 		return nil, err
 	}
 	var hooks []Webhook
@@ -142,7 +141,7 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 			hooks = append(hooks, w)
 		}
 	}
-	return hooks, nil
+	return hooks, err
 }
 
 // DeleteWebhook removes a webhook. One that is gone already is no error.

@@ -3,6 +3,7 @@ package halotest
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -95,19 +96,7 @@ func (s *Sim) listAgents(w http.ResponseWriter, r *http.Request, t token) {
 	}
 	s.mu.Unlock()
 
-	total := len(rows)
-	if query.Get("pageinate") == "true" && !s.cfg.IgnorePaging {
-		size, _ := strconv.Atoi(query.Get("page_size"))
-		if size < 1 || size > s.cfg.PageCap {
-			size = s.cfg.PageCap
-		}
-		page, _ := strconv.Atoi(query.Get("page_no"))
-		from := min(max(page-1, 0)*size, total)
-		rows = rows[from:min(from+size, total)]
-	} else if n, err := strconv.Atoi(query.Get("count")); err == nil && n < total {
-		rows = rows[:max(n, 0)]
-	}
-	s.replyList(w, "agents", rows, total)
+	s.replyList(w, query, "agents", rows)
 }
 
 // agentRow is a row with the fields that surround the few which matter.
@@ -121,13 +110,33 @@ func (s *Sim) agentRow(a Agent) map[string]any {
 	}
 }
 
-// replyList answers with a list in the tenant's shape.
-func (s *Sim) replyList(w http.ResponseWriter, member string, rows []any, total int) {
+// replyList answers with a list, or the page of it that was asked for, in the
+// tenant's shape.
+func (s *Sim) replyList(w http.ResponseWriter, query url.Values, member string, rows []any) {
+	total := len(rows)
+	switch n, err := strconv.Atoi(query.Get("count")); {
+	case s.cfg.IgnorePaging:
+	case query.Get("pageinate") == "true":
+		size, _ := strconv.Atoi(query.Get("page_size"))
+		if size < 1 || size > s.cfg.PageCap {
+			size = s.cfg.PageCap
+		}
+		page, _ := strconv.Atoi(query.Get("page_no"))
+		from := min(max(page-1, 0)*size, total)
+		rows = rows[from:min(from+size, total)]
+	default:
+		if err == nil && n < len(rows) {
+			rows = rows[:max(n, 0)]
+		}
+		if s.cfg.ListCap > 0 {
+			rows = rows[:min(len(rows), s.cfg.ListCap)]
+		}
+	}
 	if rows == nil {
 		rows = []any{}
 	}
 	if s.cfg.Objects {
-		reply(w, http.StatusOK, map[string]any{"record_count": total, member: rows})
+		reply(w, http.StatusOK, map[string]any{"record_count": total + s.cfg.Overcount, member: rows})
 		return
 	}
 	reply(w, http.StatusOK, rows)

@@ -48,6 +48,9 @@ func (s *Sim) listLookups(w http.ResponseWriter, r *http.Request, _ token) {
 		name       string
 	}
 	var rows []any
+	for n := range s.cfg.Lookups {
+		rows = append(rows, map[string]any{"id": s.number(int64(n + 1)), "lookupid": s.number(30), "name": "Category " + strconv.Itoa(n+1)})
+	}
 	for _, e := range []entry{
 		{20, 3, "Phone"},
 		{20, 19, "Portal"},
@@ -69,8 +72,9 @@ func (s *Sim) listLookups(w http.ResponseWriter, r *http.Request, _ token) {
 			"id": s.number(e.id), "lookupid": s.number(e.lookup), "name": e.name, "value2": "", "sequence": 0, "isdefault": false,
 		})
 	}
-	if n, err := strconv.Atoi(r.URL.Query().Get("count")); err != nil || n < len(rows) {
-		rows = rows[:min(len(rows), 5)] // without a count a page of few comes
+	query := r.URL.Query()
+	if !query.Has("count") {
+		query.Set("count", "5") // without a count a page of few comes
 	}
-	s.replyList(w, "lookup", rows, len(rows))
+	s.replyList(w, query, "lookup", rows)
 }

@@ -86,7 +86,7 @@ func (s *Sim) saveWebhooks(w http.ResponseWriter, r *http.Request, _ token) {
 	s.replySaved(w, rows)
 }
 
-func (s *Sim) listWebhooks(w http.ResponseWriter, _ *http.Request, _ token) {
+func (s *Sim) listWebhooks(w http.ResponseWriter, r *http.Request, _ token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []any
@@ -95,7 +95,7 @@ func (s *Sim) listWebhooks(w http.ResponseWriter, _ *http.Request, _ token) {
 			rows = append(rows, s.webhookRow(hook, false))
 		}
 	}
-	s.replyList(w, "webhooks", rows, len(rows))
+	s.replyList(w, r.URL.Query(), "webhooks", rows)
 }
 
 func (s *Sim) getWebhook(w http.ResponseWriter, r *http.Request, _ token) {
@@ -151,14 +151,14 @@ func (s *Sim) saveNotifications(w http.ResponseWriter, r *http.Request, _ token)
 	s.replySaved(w, rows)
 }
 
-func (s *Sim) listNotifications(w http.ResponseWriter, _ *http.Request, _ token) {
+func (s *Sim) listNotifications(w http.ResponseWriter, r *http.Request, _ token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []any
 	for _, id := range slices.Sorted(maps.Keys(s.notifications)) {
 		rows = append(rows, s.notificationRow(s.notifications[id]))
 	}
-	s.replyList(w, "notifications", rows, len(rows))
+	s.replyList(w, r.URL.Query(), "notifications", rows)
 }
 
 func (s *Sim) deleteNotification(w http.ResponseWriter, r *http.Request, _ token) {
@@ -272,6 +272,21 @@ func (s *Sim) ChangeWebhook(id string, edit func(*Webhook)) {
 	defer s.mu.Unlock()
 	if hook, ok := s.webhooks[id]; ok {
 		edit(&hook.Webhook)
+	}
+}
+
+// AddStrangers registers webhooks of other integrations, each bound to one
+// event.
+func (s *Sim) AddStrangers(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range n {
+		hook := &webhook{Webhook: Webhook{
+			ID: s.guid(), Name: "Integration " + strconv.Itoa(i+1), URL: "https://elsewhere.example/" + strconv.Itoa(i+1), Active: true,
+		}}
+		s.webhooks[hook.ID] = hook
+		s.nextID++
+		s.notifications[s.nextID] = &notification{id: s.nextID, event: 17, name: hook.Name, webhookID: hook.ID}
 	}
 }
 

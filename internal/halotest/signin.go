@@ -59,20 +59,34 @@ func (s *Sim) token(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "invalid_client", "The specified client credentials are invalid.")
 		return
 	}
-	t := token{expires: s.cfg.Now().Add(s.cfg.TokenLife), seeAgents: !s.agentsDenied}
+	webhooks := false
 	for scope := range strings.FieldsSeq(r.PostForm.Get("scope")) {
 		if !s.ticked[scope] {
 			refuse(http.StatusBadRequest, "invalid_scope", "This client application is not allowed to use the specified scope.")
 			return
 		}
-		t.webhooks = t.webhooks || scope == "admin:webhooks"
+		webhooks = webhooks || scope == "admin:webhooks"
 	}
-	name := s.guid() + s.guid()
-	s.tokens[name] = t
-	s.counters.tokens++
+	name := s.issue(webhooks)
 	reply(w, http.StatusOK, map[string]any{
 		"access_token": name, "token_type": "Bearer", "expires_in": int(s.cfg.TokenLife / time.Second),
 	})
+}
+
+// issue makes a token. The caller holds the lock.
+func (s *Sim) issue(webhooks bool) string {
+	name := s.guid() + s.guid()
+	s.tokens[name] = token{expires: s.cfg.Now().Add(s.cfg.TokenLife), webhooks: webhooks, seeAgents: !s.agentsDenied}
+	s.counters.tokens++
+	return name
+}
+
+// IssueToken makes a token with all scopes that are ticked, for an answer that a
+// [Fault] gives in a form of its own.
+func (s *Sim) IssueToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issue(s.ticked["admin:webhooks"])
 }
 
 // A handler answers a request that came with token t.

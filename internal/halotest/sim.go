@@ -55,6 +55,9 @@ type Config struct {
 	BareEvents    bool // a webhook's events come without their notifications' ids
 	IgnorePaging  bool // all agents come at once, whatever page is asked for
 	PageCap       int  // the most rows that one page has; 0 is 50
+	ListCap       int  // the most rows of a list that is asked for without pages; 0 is all
+	Overcount     int  // by how much record_count is more than the rows there are
+	Lookups       int  // rows of other lookups before those of the events
 
 	// AutoDisable switches a webhook off after that many failed deliveries in
 	// a row; 0 is never.
