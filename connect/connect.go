@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -61,9 +60,9 @@ type Config struct {
 	Topics       schemas.Topics
 	Group        string // whose members take turns in being active; "" is "connect"
 
-	IngestURL      string         // the edge as Halo reaches it
-	AllowNets      []netip.Prefix // private ranges in which a Halo may be; optional
-	HealthInterval time.Duration  // between two looks at a connection, give or take a fifth; 0 is 5 minutes
+	IngestURL      string        // the edge as Halo reaches it
+	AllowNets      halopsa.Nets  // private ranges in which a Halo may be; optional
+	HealthInterval time.Duration // between two looks at a connection, give or take a fifth; 0 is 5 minutes
 
 	Sealer   *vault.Sealer
 	Tokens   *access.Tokens
@@ -126,7 +125,7 @@ func New(cfg Config) (*Connect, error) {
 		c.dial = func(t schemas.Tenant, cred Credentials) (Halo, error) {
 			return halopsa.New(halopsa.Config{
 				TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
-				AllowNets: cfg.AllowNets, Budget: limits.Of(t), Log: cfg.Log.With("tenant", t),
+				AllowNets: cfg.AllowNets.Of(t), Budget: limits.Of(t), Log: cfg.Log.With("tenant", t),
 			})
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect"
+	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -167,7 +168,7 @@ func TestACertificateIsTrustedByTheConnectionsOwnBundle(t *testing.T) {
 // name it goes.
 func TestNoRequestLeavesForAnAddressInside(t *testing.T) {
 	w := realWorld(t)
-	in := w.active(asInProduction, func(c *connect.Config) { c.AllowNets = nil })
+	in := w.active(asInProduction, func(c *connect.Config) { c.AllowNets = halopsa.Nets{} })
 	var sprung atomic.Int64
 	trap := httptest.NewUnstartedServer(http.NotFoundHandler())
 	trap.Config.ConnState = func(_ net.Conn, s http.ConnState) {

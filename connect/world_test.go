@@ -103,7 +103,7 @@ func realWorld(t *testing.T, configs ...halotest.Config) *world {
 
 // asInProduction makes an instance call Halo as it does in production.
 func asInProduction(c *connect.Config) {
-	c.Dial, c.KafkaOptions, c.AllowNets = nil, nil, loopback()
+	c.Dial, c.KafkaOptions, c.AllowNets = nil, nil, halopsa.Nets{}.With(loopback()[0])
 }
 
 func newWorld(t *testing.T, configs []halotest.Config) *world {

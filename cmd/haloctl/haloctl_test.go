@@ -19,6 +19,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafkatest"
@@ -73,7 +74,7 @@ func newDesk(t *testing.T) *desk {
 	}
 	c, err := connect.New(connect.Config{
 		Kafka: cluster.Config, KafkaOptions: cluster.Opts, Topics: topics, IngestURL: "https://edge.example",
-		AllowNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, HealthInterval: time.Hour,
+		AllowNets: halopsa.Nets{}.With(netip.MustParsePrefix("127.0.0.0/8")), HealthInterval: time.Hour,
 		Sealer: sealer, Tokens: granted, Outcomes: d.outcomes, Log: log, Registry: prometheus.NewRegistry(),
 	})
 	if err != nil {

@@ -225,7 +225,7 @@ func (h *house) stages(ctx context.Context, reg *prometheus.Registry) ([]daemon.
 	halo := cfg.Halo
 	if cfg.Simulate {
 		// The simulated tenant is on loopback, which is closed otherwise.
-		halo.HaloAllowNets = append(halo.HaloAllowNets, netip.MustParsePrefix("127.0.0.1/32"))
+		halo.HaloAllowNets = halo.HaloAllowNets.With(netip.MustParsePrefix("127.0.0.1/32"))
 	}
 	public := cfg.PublicIngestURL
 	if public == "" {

@@ -11,12 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/tracing"
 	"github.com/worksights/halo-connector/schemas"
@@ -172,8 +172,8 @@ func (c Tracing) check() []error {
 
 // Halo is how the control plane treats customers' Halo instances.
 type Halo struct {
-	HaloAllowNets  []netip.Prefix `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback; only there may a tenant URL be http://"`
-	HealthInterval time.Duration  `env:"HEALTH_INTERVAL" envDefault:"5m" desc:"how often each connection's health is checked"`
+	HaloAllowNets  halopsa.Nets  `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback, for one tenant (acme=10.1.0.0/16) or for all; only there may a tenant URL be http://"`
+	HealthInterval time.Duration `env:"HEALTH_INTERVAL" envDefault:"5m" desc:"how often each connection's health is checked"`
 }
 
 func (c Halo) check() []error {
