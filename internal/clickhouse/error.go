@@ -39,13 +39,17 @@ func Redact(err error) error {
 		return own
 	}
 	if ex := (*ch.Exception)(nil); errors.As(err, &ex) {
-		c, known := codes()[ex.Code]
-		if !known {
-			c = code{"not in our table", Misconfigured}
-		}
-		return &Error{Class: c.class, Code: ex.Code, Name: c.name}
+		return known(ex.Code)
 	}
 	return broken(err)
+}
+
+func known(number int32) *Error {
+	c, ok := codes()[number]
+	if !ok {
+		c = code{"not in our table", Misconfigured}
+	}
+	return &Error{Class: c.class, Code: number, Name: c.name}
 }
 
 // broken classifies a failure without an exception of the server's. The

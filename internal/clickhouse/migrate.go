@@ -4,189 +4,216 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"path"
-	"strconv"
-	"strings"
 
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
-	"github.com/worksights/halo-connector/schemas"
 )
 
-// The bounds of a retention in months. Beyond twenty years the end of a row's
-// life no longer fits the type in which ClickHouse computes it (2106).
-const (
-	DefaultRetention = 25 // two full years and the month that is not over yet
-	maxRetention     = 240
-)
+// Migration is what a database is to become.
+type Migration struct {
+	DSN     string
+	Months  int    // how long rows are kept
+	Cluster string // whose hosts all get it; "" for one server
+	// MayDelete lets a shorter retention remove rows, some time within the next
+	// days and for good. Without it such a change ends in [WouldDelete].
+	MayDelete bool
+}
 
-// ErrRetention says that a retention is out of range.
-var ErrRetention = errors.New("retention is not 1 to 240 months")
+// Done is what a migration came to.
+type Done struct {
+	// Rewriting is how many parts ClickHouse is still rewriting in the background
+	// after a change. Nothing has to wait for it.
+	Rewriting int64
+}
 
-// Migrate brings the database that dsn names up to date: it makes the database
-// where it is missing, applies the migrations that are not recorded in
-// schema_migrations, and sets how many months rows are kept.
-//
-// It may run at any time, beside running sinks, beside another Migrate, and
-// again after one that died: every migration may be applied twice, and is
-// recorded after it is done. A shorter retention removes rows for good, some
-// time within the next days.
-func Migrate(ctx context.Context, dsn string, retentionMonths int, log *slog.Logger) error {
-	if retentionMonths < 1 || retentionMonths > maxRetention {
+func (m Migration) check() error {
+	if m.Months < 1 || m.Months > maxRetention {
 		return ErrRetention
 	}
-	if err := createDatabase(ctx, dsn); err != nil {
-		return fmt.Errorf("create the database: %w", err)
+	return CheckCluster(m.Cluster)
+}
+
+// Migrate brings the database that dsn names, on one server, up to date. It
+// deletes nothing.
+func Migrate(ctx context.Context, dsn string, retentionMonths int, log *slog.Logger) error {
+	_, err := Migration{DSN: dsn, Months: retentionMonths}.Apply(ctx, log)
+	return err
+}
+
+// Apply brings the database up to date. What it does, in order:
+//
+//  1. makes the database where it is missing, and the ledger schema_migrations;
+//  2. for each migration: carries it out unless it is recorded, looks at what
+//     the server then has, mends it where that is not what the migration makes,
+//     and records it;
+//  3. sets how many months rows are kept;
+//  4. waits for replicas.
+//
+// It may run at any time, beside running sinks, beside another Apply, and again
+// after one that died between any two steps: every migration may be carried out
+// twice, and is recorded after it was seen to be done. One that is recorded is
+// looked at all the same: whoever repeats Apply has a database in order, or an
+// error that says what is not.
+func (m Migration) Apply(ctx context.Context, log *slog.Logger) (Done, error) {
+	if err := m.check(); err != nil {
+		return Done{}, err
 	}
-	conn, err := Open(dsn)
+	conn, err := m.open(ctx)
 	if err != nil {
-		return err
+		return Done{}, err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := apply(ctx, conn, log); err != nil {
-		return err
-	}
-	if err := retain(ctx, conn, retentionMonths, log); err != nil {
-		return fmt.Errorf("set the retention: %w", err)
-	}
-	return nil
-}
-
-// createDatabase connects to the database "default", which every server has:
-// one that does not exist yet cannot be connected to.
-func createDatabase(ctx context.Context, dsn string) error {
-	opts, err := options(dsn)
+	l, err := layoutOf(ctx, conn, m.Cluster)
 	if err != nil {
-		return err
+		return Done{}, fmt.Errorf("look at the database: %w", err)
 	}
-	name := opts.Auth.Database
-	if name == "default" {
-		return nil
+	if err := m.steps(ctx, conn, l, log); err != nil {
+		return Done{}, err
 	}
-	opts.Auth.Database = "default"
-	conn, err := ch.Open(opts)
-	if err != nil {
-		return ErrDSN
+	if err := retain(ctx, conn, m.Months, m.MayDelete, log); err != nil {
+		return Done{}, fmt.Errorf("set the retention: %w", err)
 	}
-	defer func() { _ = conn.Close() }()
-	// Asked first, so that a user who may not create databases can migrate one
-	// that was made for him.
-	var there uint64
-	if err := conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = $1", name).Scan(&there); err != nil {
-		return Redact(err)
-	}
-	if there > 0 {
-		return nil
-	}
-	return Redact(conn.Exec(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(name)))
-}
-
-func quoteName(name string) string {
-	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
-}
-
-// ledger is the table of what was applied. Two Migrates that run at once
-// record a migration twice; the table folds that.
-const ledger = `
-CREATE TABLE IF NOT EXISTS schema_migrations
-(
-    version    UInt32,
-    name       String,
-    applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
-)
-ENGINE = ReplacingMergeTree
-ORDER BY version`
-
-func apply(ctx context.Context, conn driver.Conn, log *slog.Logger) error {
-	if err := conn.Exec(ctx, ledger); err != nil {
-		return fmt.Errorf("create schema_migrations: %w", Redact(err))
-	}
-	done, err := applied(ctx, conn)
-	if err != nil {
-		return fmt.Errorf("read schema_migrations: %w", err)
-	}
-	steps, err := migrations()
-	if err != nil {
-		return err
-	}
-	for _, m := range steps {
-		if done[m.version] {
-			continue
+	if l != (layout{}) {
+		if err := awaitReplicas(ctx, conn); err != nil {
+			return Done{}, err
 		}
-		if err := conn.Exec(ctx, m.statement); err != nil {
-			return fmt.Errorf("migration %s: %w", m.name, Redact(err))
-		}
-		if err := conn.Exec(ctx, "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", m.version, m.name); err != nil {
-			return fmt.Errorf("record migration %s: %w", m.name, Redact(err))
-		}
-		log.InfoContext(ctx, "migration applied", "migration", m.name)
 	}
-	return nil
+	parts, err := settled(ctx, conn)
+	return Done{Rewriting: parts}, err
 }
 
-func applied(ctx context.Context, conn driver.Conn) (map[uint32]bool, error) {
-	rows, err := conn.Query(ctx, "SELECT DISTINCT version FROM schema_migrations")
-	if err != nil {
-		return nil, Redact(err)
-	}
-	defer func() { _ = rows.Close() }()
-	done := make(map[uint32]bool)
-	for rows.Next() {
-		var v uint32
-		if err := rows.Scan(&v); err != nil {
-			return nil, Redact(err)
-		}
-		done[v] = true
-	}
-	return done, Redact(rows.Err())
-}
-
-type migration struct {
-	version   uint32
-	name      string
-	statement string
-}
-
-// migrations are the embedded ones, in order.
-func migrations() ([]migration, error) {
-	files, err := fs.Glob(schemas.Migrations, "clickhouse/*.sql") // sorted by name
+// open connects to the database, which it makes where it is missing. There is
+// one connection, and so one host: what was written there is read there.
+func (m Migration) open(ctx context.Context) (driver.Conn, error) {
+	opts, err := options(m.DSN)
 	if err != nil {
 		return nil, err
 	}
-	var all []migration
-	for i, file := range files {
-		name := strings.TrimSuffix(path.Base(file), ".sql")
-		number, _, _ := strings.Cut(name, "_")
-		version, err := strconv.ParseUint(number, 10, 32)
-		if err != nil || version != uint64(i+1) {
-			return nil, fmt.Errorf("migration %s: want the number %04d", name, i+1)
-		}
-		body, err := schemas.Migrations.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, migration{uint32(version), name, string(body)})
+	opts.MaxOpenConns, opts.MaxIdleConns = 1, 1
+	conn, err := ch.Open(opts)
+	if err != nil {
+		return nil, ErrDSN
 	}
-	return all, nil
+	// Tried first, so that a user who may not create databases can migrate one
+	// that was made for him.
+	var there uint64
+	err = Redact(conn.QueryRow(ctx, "SELECT count() FROM system.databases WHERE name = currentDatabase()").Scan(&there))
+	if err == nil && there > 0 {
+		return conn, nil
+	}
+	_ = conn.Close()
+	if e := (*Error)(nil); err != nil && (!errors.As(err, &e) || e.Code != unknownDatabase) {
+		return nil, err
+	}
+	// One that does not exist cannot be connected to. The database "default" may
+	// be missing too; "system" never is.
+	name := opts.Auth.Database
+	opts.Auth.Database = "system"
+	first, err := ch.Open(opts)
+	if err != nil {
+		return nil, ErrDSN
+	}
+	defer func() { _ = first.Close() }()
+	l := layout{cluster: m.Cluster}
+	if err := l.exec(ctx, first, l.of(createDatabaseStatement(name), "")); err != nil {
+		return nil, fmt.Errorf("create the database: %w", err)
+	}
+	opts.Auth.Database = name
+	return ch.Open(opts)
 }
 
-// retain sets the TTL where it is not what it should be. ALTER is not free even
-// if nothing changes: it looks at every part again.
-func retain(ctx context.Context, conn driver.Conn, months int, log *slog.Logger) error {
-	var engine string
-	err := conn.QueryRow(ctx, "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'outcomes_log'").Scan(&engine)
-	if err != nil {
-		return Redact(err)
+const unknownDatabase = 81
+
+func (m Migration) steps(ctx context.Context, conn driver.Conn, l layout, log *slog.Logger) error {
+	if err := l.exec(ctx, conn, l.of(ledger, ledgerPath)); err != nil {
+		return fmt.Errorf("create schema_migrations: %w", err)
 	}
-	if strings.Contains(engine, fmt.Sprintf("TTL toDateTime(received_at) + toIntervalMonth(%d) ", months)) {
+	done, err := applied(ctx, conn, l)
+	if err != nil {
+		return fmt.Errorf("read schema_migrations: %w", err)
+	}
+	all, err := migrations()
+	if err != nil {
+		return err
+	}
+	for _, s := range all {
+		if err := m.step(ctx, conn, l, s, done[s.version], log); err != nil {
+			return fmt.Errorf("migration %s: %w", s.name, err)
+		}
+	}
+	// What was recorded is in the ledger, or the next one starts from nothing.
+	if done, err = applied(ctx, conn, l); err != nil {
+		return fmt.Errorf("read schema_migrations: %w", err)
+	}
+	for _, s := range all {
+		if !done[s.version] {
+			return &Error{Class: Unavailable, Name: "migration " + s.name + " is done, and its record was answered and not kept"}
+		}
+	}
+	return nil
+}
+
+func (m Migration) step(ctx context.Context, conn driver.Conn, l layout, s migration, recorded bool, log *slog.Logger) error {
+	if !recorded {
+		if err := l.exec(ctx, conn, l.of(s.statement, tablePath)); err != nil {
+			return err
+		}
+	}
+	found, err := look(ctx, conn, s)
+	if err != nil {
+		return err
+	}
+	if found != "" {
+		log.WarnContext(ctx, "mending the schema", "migration", s.name, "what", s.makes, "found", string(found))
+		if found == missing {
+			err = l.exec(ctx, conn, l.of(s.statement, tablePath))
+		} else {
+			err = mend(ctx, conn, s, l)
+		}
+		if err != nil {
+			return err
+		}
+		if found, err = look(ctx, conn, s); err != nil {
+			return err
+		}
+		if found == missing {
+			return &Error{Class: Unavailable, Name: "it was answered as done, and " + s.makes + " is not there"}
+		}
+		if found != "" {
+			return found.wrong(s.makes)
+		}
+	}
+	if recorded {
 		return nil
 	}
-	if err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE outcomes_log MODIFY TTL toDateTime(received_at) + toIntervalMonth(%d)", months)); err != nil {
-		return Redact(err)
+	if err := record(ctx, conn, l, s); err != nil {
+		return fmt.Errorf("record it: %w", err)
 	}
-	log.InfoContext(ctx, "retention set", "months", months)
+	log.InfoContext(ctx, "migration applied", "migration", s.name)
 	return nil
+}
+
+// record writes the ledger. With replicas it is answered once a majority has it:
+// a host that knows nothing of a migration would carry it out again.
+func record(ctx context.Context, conn driver.Conn, l layout, s migration) error {
+	if l != (layout{}) {
+		ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"insert_quorum": "auto", "insert_quorum_parallel": 0}))
+	}
+	return Redact(conn.Exec(ctx, "INSERT INTO schema_migrations (version, name) VALUES ($1, $2)", s.version, s.name))
+}
+
+func applied(ctx context.Context, conn driver.Conn, l layout) (map[uint32]bool, error) {
+	if l != (layout{}) {
+		// What a majority was told, this host knows before it answers.
+		ctx = ch.Context(ctx, ch.WithSettings(ch.Settings{"select_sequential_consistency": 1}))
+	}
+	done := make(map[uint32]bool)
+	_, err := each(ctx, conn, "SELECT DISTINCT version FROM schema_migrations", func(rows driver.Rows) error {
+		var v uint32
+		err := rows.Scan(&v)
+		done[v] = true
+		return err
+	})
+	return done, err
 }

@@ -3,7 +3,6 @@ package clickhouse_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -128,25 +127,6 @@ func TestSeveralMigratesAtOnceAllSucceed(t *testing.T) {
 	}
 	if n := one[uint64](t, open(t, dsn), "SELECT count() FROM schema_migrations FINAL"); n != 4 {
 		t.Errorf("%d migrations recorded, want 4", n)
-	}
-}
-
-func TestMigrateSetsTheRetention(t *testing.T) {
-	dsn := clickhousetest.DSN(t)
-	conn := open(t, dsn)
-	for _, months := range []int{25, 3, 25} {
-		if err := clickhouse.Migrate(t.Context(), dsn, months, silent); err != nil {
-			t.Fatal(err)
-		}
-		engine := one[string](t, conn, "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'outcomes_log'")
-		if want := fmt.Sprintf("TTL toDateTime(received_at) + toIntervalMonth(%d) ", months); !strings.Contains(engine, want) {
-			t.Errorf("engine %q, want %q in it", engine, want)
-		}
-	}
-	for _, months := range []int{0, -1, 241} {
-		if err := clickhouse.Migrate(t.Context(), dsn, months, silent); !errors.Is(err, clickhouse.ErrRetention) {
-			t.Errorf("a retention of %d months: %v, want %v", months, err, clickhouse.ErrRetention)
-		}
 	}
 }
 
