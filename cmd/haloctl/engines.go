@@ -14,7 +14,6 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
-	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
@@ -73,29 +72,6 @@ func (s *streams) showTopics(specs []schemas.TopicSpec) error {
 			fmt.Fprintf(w, "%s\t%s\n", spec.Name, kept)
 		}
 	})
-}
-
-func migrateCommand(s *streams) *cobra.Command {
-	migrate := &cobra.Command{
-		Use: "migrate", Short: "Create the database, its tables and views, and set how long rows are kept", GroupID: groupEngines, Args: exactly(0),
-		Long: withEnvironment[config.Migrate]("Create the database, its tables and views, and set how long rows are kept. May be\nrepeated at any time."),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := environment[config.Migrate](s)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), engineTimeout)
-			defer cancel()
-			if err := clickhouse.Migrate(ctx, cfg.ClickHouseDSN.Reveal(), cfg.RetentionMonths, s.logger()); err != nil {
-				return fmt.Errorf("%w: ClickHouse: %w", control.ErrUnavailable, err)
-			}
-			return s.show(json.RawMessage(fmt.Sprintf(`{"retention_months":%d}`, cfg.RetentionMonths)), func(w io.Writer) {
-				fmt.Fprintf(w, "The database is up to date; rows are kept for %d months.\n", cfg.RetentionMonths)
-			})
-		},
-	}
-	s.environmentFlags(migrate)
-	return migrate
 }
 
 func keysCommand(s *streams) *cobra.Command {

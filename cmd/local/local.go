@@ -184,7 +184,10 @@ func (h *house) prepare(ctx context.Context) error {
 	if err := kafka.EnsureTopics(ctx, producer, h.kafka().Topics().Specs(), broker.TopicOptions()); err != nil {
 		return fmt.Errorf("embedded Kafka: %w", err)
 	}
-	if err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log); err != nil {
+	var would clickhouse.WouldDelete
+	if err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log); errors.As(err, &would) {
+		h.log.Warn("the retention stays as it was: a shorter one deletes rows. To delete them: haloctl migrate --yes", "months", would.Months, "rows", would.Rows)
+	} else if err != nil {
 		return fmt.Errorf("embedded ClickHouse: %w", err)
 	}
 	if err := vault.NewKeyset(h.file(keysetFile)); err != nil && !errors.Is(err, vault.ErrExists) {

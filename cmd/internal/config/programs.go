@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/processor"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -170,10 +171,17 @@ func (c Topics) Validate() error {
 type Migrate struct {
 	ClickHouse
 	Retention
+	Cluster string `env:"CLICKHOUSE_CLUSTER" desc:"the cluster whose hosts all get the tables, as replicas; a name, or a macro such as {cluster}; empty: one server"`
 }
 
 // Validate reports all that is wrong, joined.
-func (c Migrate) Validate() error { return joined(c.ClickHouse.check(), c.Retention.check()) }
+func (c Migrate) Validate() error {
+	var errs []error
+	if err := clickhouse.CheckCluster(c.Cluster); err != nil {
+		errs = append(errs, fmt.Errorf("CLICKHOUSE_CLUSTER: %w", err))
+	}
+	return joined(c.ClickHouse.check(), c.Retention.check(), errs)
+}
 
 // Client is the environment of those commands of haloctl that speak to the
 // control API.
