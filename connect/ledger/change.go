@@ -91,9 +91,10 @@ func (t *Turn) Show(s State) {
 // round trip to Kafka.
 func (t *Turn) Confirm(ctx context.Context) error { return t.term.confirm(ctx) }
 
-// Apply writes the change and returns the tenant as it is then. A caller who goes
-// away breaks nothing off: half a change is worse than all of it.
-func (t *Turn) Apply(ctx context.Context, c Change) (*Snapshot, error) {
-	err := t.term.apply(ctx, t.tn, c)
+// Apply writes the change and returns the tenant as it is then. It has no context:
+// a caller who goes away breaks nothing off, for half a change is worse than all of
+// it, and each part is bounded to five seconds.
+func (t *Turn) Apply(c Change) (*Snapshot, error) {
+	err := t.term.apply(t.tn, c)
 	return t.Snapshot(), err
 }

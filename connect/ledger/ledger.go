@@ -13,6 +13,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -36,6 +37,8 @@ type Ledger struct {
 	now func() time.Time
 	log *slog.Logger
 
+	breaches prometheus.Counter
+
 	term atomic.Pointer[term]   // nil on standby
 	why  atomic.Pointer[string] // what a standby waits for
 }
@@ -52,6 +55,7 @@ func New(cfg Config) (*Ledger, error) {
 		cfg.Now = time.Now
 	}
 	l := &Ledger{cfg: cfg, now: cfg.Now, log: cfg.Log}
+	l.breaches = metric.Breaches(cfg.Registry, "connect", metric.AsOfArrival)[metric.AsOfArrival]
 	l.Standby("nobody was elected yet")
 	return l, nil
 }
@@ -65,7 +69,17 @@ func New(cfg Config) (*Ledger, error) {
 // answered from what is not put right yet. Its context ends as soon as another
 // term is seen to have begun.
 func (l *Ledger) Act(ctx context.Context, act func(ctx context.Context, ready func()) error) error {
-	return errors.New("not yet")
+	l.Standby("the tables are being read")
+	t, err := l.newTerm(ctx)
+	if err != nil {
+		return err
+	}
+	err = t.serve(act)
+	if ctx.Err() != nil {
+		return nil
+	}
+	l.Standby(fmt.Sprintf("the tables are being read again after: %v", err))
+	return err
 }
 
 // Standby notes what this instance waits for while it does not act.
