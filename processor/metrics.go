@@ -64,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 			[]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 30}))),
 		freshness: metric.Freshness(reg).WithLabelValues("processor"),
 		failures:  make(map[step]prometheus.Counter),
-		lag:       metric.Lag(reg, topic),
+		lag:       metric.Lag(reg),
 		waiting:   metric.NewWaiting(reg, topic),
 		balance:   metric.NewBalance(reg, "processor"),
 		breaches:  metric.Breaches(reg, "processor", metric.Kept, metric.ContentFree, metric.AsOfArrival, metric.Apart),

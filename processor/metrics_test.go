@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/internal/metric/metrictest"
 	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/processor"
@@ -37,6 +38,8 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		consumer, producer, mappings, log, reg); err != nil {
 		t.Fatal(err)
 	}
+
+	metric.Lag(reg).WithLabelValues(topics.Events) // Run's, once Kafka was asked
 
 	stage := metrictest.Values{"processor"}
 	metrictest.Hold(t, reg, map[string]metrictest.Family{

@@ -42,7 +42,7 @@ func newMetrics(reg prometheus.Registerer, topics ...string) *metrics {
 		}, []string{"step"})),
 		freshness: metric.Freshness(reg).WithLabelValues(stage),
 		dead:      metric.Dead(reg).WithLabelValues(stage),
-		lag:       metric.Lag(reg, topics...),
+		lag:       metric.Lag(reg),
 		waiting:   metric.NewWaiting(reg, topics...),
 		balance:   metric.NewBalance(reg, stage),
 		breaches:  metric.Breaches(reg, stage, metric.Kept, metric.Repeatable, metric.Apart),

@@ -22,7 +22,9 @@ import (
 func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		stage, topics := metrictest.Values{"sink"}, metrictest.Values{"halo.activities", "halo.skipped"}
-		metrictest.Hold(t, w.start(kept).Registry, map[string]metrictest.Family{
+		p := w.start(kept)
+		time.Sleep(after) // until the lag was looked at
+		metrictest.Hold(t, p.Registry, map[string]metrictest.Family{
 			"halo_sink_rows_total":      {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"table": {"outcomes_log"}}},
 			"halo_sink_append_seconds":  {Type: metrictest.Histogram},
 			"halo_sink_failures_total":  {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"step": {"append", "quarantine"}}},

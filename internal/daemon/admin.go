@@ -23,7 +23,7 @@ type admin struct {
 
 // serveAdmin listens on addr and serves until close. A port that is taken is an
 // error at once.
-func serveAdmin(ctx context.Context, addr string, h *health, reg *prometheus.Registry, log *slog.Logger) (*admin, error) {
+func serveAdmin(ctx context.Context, addr string, h *health, reg prometheus.Gatherer, log *slog.Logger) (*admin, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -53,9 +53,9 @@ func (a *admin) close() {
 	<-a.done
 }
 
-func handler(h *health, reg *prometheus.Registry) http.Handler {
+func handler(h *health, reg prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	// Alive means that the process answers. Whatever else is wrong with it, a
 	// restart would not mend it: components that cannot go on end the program.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok") })

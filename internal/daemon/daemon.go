@@ -6,6 +6,8 @@
 // first failure stops all of them; and that /readyz says which of them is not
 // ready, and why. Order is what keeps a clean stop clean: the edge stops
 // taking deliveries before the producer that acknowledges them is closed.
+// Where a failure is one that new components do not have, the program begins
+// anew in the same process, as if it had been restarted.
 package daemon
 
 import (
@@ -17,10 +19,12 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/worksights/halo-connector/internal/metric"
 )
@@ -52,7 +56,12 @@ type Config struct {
 	LogLevel  string        // debug, info, warn, error
 	LogFormat string        // text, json
 	Drain     time.Duration // per component; 0: DefaultDrain
+	// Anew says of a failure that new components mend it; nil: none is.
+	Anew func(error) bool
 }
+
+// anewPause is between two beginnings of which the first came to nothing.
+const anewPause = time.Second
 
 // Run builds the components and runs them until ctx is done or a SIGINT or
 // SIGTERM arrives, and then returns nil once all of them have stopped. A second
@@ -68,10 +77,8 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 	// Once the first signal has ended ctx, the second has its usual effect.
 	context.AfterFunc(ctx, stop)
 
-	reg := prometheus.NewRegistry()
-	metric.Process(reg, cfg.Program)
-	health := &health{}
-	metric.Ready(reg, health.report)
+	health, reg := &health{}, &registry{}
+	reg.renew(cfg.Program, health, 0)
 	if cfg.AdminAddr != "" {
 		// Before the components are built: a table that takes a minute to
 		// read must be seen to be reading.
@@ -81,6 +88,37 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 		}
 		defer admin.close()
 	}
+	return again(ctx, cfg, reg, health, log, build)
+}
+
+// again builds the components and runs them, anew as often as that mends what
+// ended them.
+func again(ctx context.Context, cfg Config, reg *registry, health *health, log *slog.Logger, build builder) error {
+	for n := 1; ; n++ {
+		began := time.Now()
+		err := once(ctx, cfg, reg.now(), health, log, build)
+		// Of a component that is stuck there would be two: only the end of the
+		// process ends it.
+		if err == nil || ctx.Err() != nil || cfg.Anew == nil || !cfg.Anew(err) || errors.Is(err, ErrStuck) {
+			return err
+		}
+		log.Error("beginning anew", "err", err)
+		health.begin("beginning anew: " + err.Error())
+		if time.Since(began) < anewPause {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(anewPause):
+			}
+		}
+		reg.renew(cfg.Program, health, n)
+	}
+}
+
+type builder = func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]Component, error)
+
+// once builds the components and runs them to their end.
+func once(ctx context.Context, cfg Config, reg *prometheus.Registry, health *health, log *slog.Logger, build builder) error {
 	components, err := build(ctx, log, reg)
 	if err != nil {
 		return err
@@ -89,11 +127,26 @@ func Run(ctx context.Context, cfg Config, build func(ctx context.Context, log *s
 		return err
 	}
 	health.started(components)
-	drain := cfg.Drain
-	if drain == 0 {
-		drain = DefaultDrain
-	}
-	return run(ctx, components, drain, health, log)
+	return run(ctx, components, cmp.Or(cfg.Drain, DefaultDrain), health, log)
+}
+
+// registry is what /metrics shows. New components get a new one: a gauge that
+// asks the components of before would go on doing so.
+type registry struct {
+	current atomic.Pointer[prometheus.Registry]
+}
+
+func (r *registry) now() *prometheus.Registry { return r.current.Load() }
+
+// Gather is for the admin listener.
+func (r *registry) Gather() ([]*dto.MetricFamily, error) { return r.now().Gather() }
+
+func (r *registry) renew(program string, health *health, anew int) {
+	reg := prometheus.NewRegistry()
+	metric.Process(reg, program)
+	metric.Ready(reg, health.report)
+	metric.Anew(reg, anew)
+	r.current.Store(reg)
 }
 
 // distinct refuses two components of one name: of their two gauges Prometheus
@@ -125,8 +178,8 @@ func run(ctx context.Context, components []Component, drain time.Duration, healt
 	}
 	health.stopping()
 	for i := len(running) - 1; i >= 0; i-- {
-		if err := running[i].stop(drain); err != nil && first == nil {
-			first = err
+		if err := running[i].stop(drain); err != nil && (first == nil || errors.Is(err, ErrStuck)) {
+			first = errors.Join(first, err)
 		}
 	}
 	return first
@@ -187,6 +240,13 @@ func (h *health) started(c []Component) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.components, h.up = c, true
+}
+
+// begin says why nothing is ready until the components are started again.
+func (h *health) begin(why string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.components, h.up, h.state = nil, false, why
 }
 
 func (h *health) stopping() {

@@ -93,6 +93,71 @@ func TestAComponentThatDoesNotStopIsLeftAndNamed(t *testing.T) {
 	})
 }
 
+// What a supervisor would do, without one: bin/local has none, and a restart of
+// a container comes with a pause.
+func TestAFailureThatNewComponentsMendEndsInNewOnes(t *testing.T) {
+	mendable := errors.New("topic made again")
+	for _, tt := range []struct {
+		name   string
+		fails  []error // of one beginning after the other; then it runs
+		stuck  bool
+		builds int
+		ends   error
+	}{
+		{name: "mended at the third beginning", fails: []error{mendable, mendable}, builds: 3},
+		{name: "another failure afterwards", fails: []error{mendable, errors.ErrUnsupported}, builds: 2, ends: errors.ErrUnsupported},
+		{name: "beside a component that is stuck", fails: []error{mendable}, stuck: true, builds: 1, ends: mendable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				builds := 0
+				build := func(context.Context, *slog.Logger, *prometheus.Registry) ([]Component, error) {
+					n := builds
+					builds++
+					all := []Component{{Name: "topics", Run: func(ctx context.Context) error {
+						if n < len(tt.fails) {
+							return tt.fails[n]
+						}
+						<-ctx.Done()
+						return nil
+					}}}
+					if tt.stuck {
+						all = append(all, Component{Name: "stuck", Run: func(context.Context) error { <-release; return nil }})
+					}
+					return all, nil
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				h, reg := &health{}, &registry{}
+				reg.renew("test", h, 0)
+				began := time.Now()
+				err := again(ctx, Config{Program: "test", Anew: func(err error) bool { return errors.Is(err, mendable) }}, reg, h, quiet, build)
+				if !errors.Is(err, tt.ends) || builds != tt.builds {
+					t.Errorf("%d beginnings, ended with %v; want %d and %v", builds, err, tt.builds, tt.ends)
+				}
+				if tt.ends == nil && time.Since(began) != time.Minute {
+					t.Errorf("ended after %v, want by its context", time.Since(began))
+				}
+				var times float64
+				all, err := reg.Gather()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range all {
+					if f.GetName() == "halo_begun_anew_total" {
+						times = f.GetMetric()[0].GetCounter().GetValue()
+					}
+				}
+				if times != float64(tt.builds-1) {
+					t.Errorf("the metric counts %v, want %d", times, tt.builds-1)
+				}
+				close(release)
+			})
+		})
+	}
+}
+
 func TestReadinessNamesWhoIsNotReadyAndWhy(t *testing.T) {
 	h := &health{}
 	reg := prometheus.NewRegistry()

@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,28 +18,45 @@ const lagEvery = 7 * time.Second
 // its group are not committed, until ctx is done. It asks Kafka rather than
 // reckoning from what was polled: a consumer that is stuck in a batch polls
 // nothing, and that is when the figure matters.
+//
+// What cannot be known is absent: while Kafka does not answer, while cl is not in
+// its group, and of a topic that is gone or ends before what was committed of it.
+// An old figure would look alive, and 0 would say that all is well.
 func WatchLag(ctx context.Context, cl *kgo.Client, lag *prometheus.GaugeVec, topics ...string) {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
+	defer func() {
+		for _, topic := range topics {
+			lag.DeleteLabelValues(topic)
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 			for _, topic := range topics {
-				// On an error the gauge keeps its value: Kafka is away, and the
-				// alert for that is another.
 				if n, err := lagOf(ctx, cl, topic); err == nil {
 					lag.WithLabelValues(topic).Set(float64(n))
+				} else {
+					lag.DeleteLabelValues(topic)
 				}
 			}
 		}
 	}
 }
 
+// errNoLag says that there is no lag to be known.
+var errNoLag = errors.New("lag unknown")
+
 func lagOf(ctx context.Context, cl *kgo.Client, topic string) (lag int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lagEvery)
 	defer cancel()
+	if _, generation := cl.GroupMetadata(); generation < 0 {
+		return 0, fmt.Errorf("%w: not in the group", errNoLag)
+	}
+	// Before the ends: what is committed meanwhile may lie behind them.
+	all := cl.CommittedOffsets()[topic]
 	ends, err := EndOffsets(ctx, cl, topic)
 	if err != nil {
 		return 0, err
@@ -46,9 +65,13 @@ func lagOf(ctx context.Context, cl *kgo.Client, topic string) (lag int64, err er
 	if err != nil {
 		return 0, err
 	}
-	for partition, committed := range cl.CommittedOffsets()[topic] {
+	for partition, committed := range all {
+		end, ok := ends[partition]
+		if !ok || committed.Offset > end {
+			return 0, fmt.Errorf("%w: partition %d ends before what was committed of it", errNoLag, partition)
+		}
 		// -1 before the first commit.
-		lag += max(0, ends[partition]-max(committed.Offset, starts[partition]))
+		lag += end - max(committed.Offset, starts[partition])
 	}
 	return lag, nil
 }

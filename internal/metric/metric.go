@@ -49,17 +49,14 @@ func Freshness(reg prometheus.Registerer) *prometheus.HistogramVec {
 }
 
 // Lag is how many records of the topics that the stage reads it has not settled
-// yet.
-func Lag(reg prometheus.Registerer, topics ...string) *prometheus.GaugeVec {
-	lag := Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+// yet. A topic is absent until its lag was looked at.
+func Lag(reg prometheus.Registerer) *prometheus.GaugeVec {
+	return Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "halo_consumer_lag_records",
 		Help: "Records of the topic that this process owns and has not committed, at its last look. " +
-			"Only the partitions it owns: sum over processes. Stands still while Kafka cannot be asked.",
+			"Only the partitions it owns: sum over processes. Absent, and never 0, where it cannot be known: while Kafka does not answer, " +
+			"while the process is not in its group, and of a topic that is gone.",
 	}, []string{"topic"}))
-	for _, topic := range topics {
-		lag.WithLabelValues(topic)
-	}
-	return lag
 }
 
 // Dead is how many records were put on the dead-letter topic.

@@ -29,3 +29,12 @@ func (r *readiness) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(r.desc, prometheus.GaugeValue, v, component)
 	})
 }
+
+// Anew shows how often the process has begun anew.
+func Anew(reg prometheus.Registerer, times int) {
+	Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "halo_begun_anew_total",
+		Help: "Times that the process has built its components anew without ending, since a topic was deleted and made again or lost records. " +
+			"Its other counters begin at 0 each time.",
+	})).Add(float64(times))
+}

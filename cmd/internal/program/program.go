@@ -20,6 +20,8 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/build"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/table"
 )
 
 // The exit statuses.
@@ -97,7 +99,9 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 	if *check {
 		return OK
 	}
-	err = daemon.Run(ctx, p.Daemon(cfg), func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
+	d := p.Daemon(cfg)
+	d.Anew = anew
+	err = daemon.Run(ctx, d, func(ctx context.Context, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 		return p.Build(ctx, cfg, log, reg)
 	})
 	if err != nil {
@@ -105,6 +109,12 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 		return Failed
 	}
 	return OK
+}
+
+// anew says of a failure that the clients of the stage have known topics which
+// are not there any more, and that new ones do not.
+func anew(err error) bool {
+	return errors.Is(err, kafka.ErrReplaced) || errors.Is(err, table.ErrRewound)
 }
 
 // ask is the health check of a container that holds nothing but the program.

@@ -80,15 +80,18 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 			return door.Run(ctx)
 		}})
 	}
-	writes := []string{topics.Vault, topics.Connections, topics.Mappings, topics.Erasures, topics.Changes}
-	reads := slices.Concat(writes, []string{topics.Events, topics.Deliveries})
+	tables := []string{topics.Vault, topics.Connections, topics.Mappings, topics.Erasures}
+	writes := slices.Concat(tables, []string{topics.Changes})
+	w, watching := watch("connect", client, log, reg, kafka.Needs{
+		Read: slices.Concat(writes, []string{topics.Events, topics.Deliveries}), Write: writes, Tables: tables,
+	})
 	return slices.Concat([]daemon.Component{
-		rights("connect", client, log, reads, writes),
+		watching,
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()
 		}},
-		{Name: "connect", Run: c.Run, Ready: ready},
+		after(w, daemon.Component{Name: "connect", Run: c.Run, Ready: ready}),
 	}, passing, []daemon.Component{
 		{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }},
 	}), nil

@@ -40,9 +40,12 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 		return nil, err
 	}
 	log.Info("webhooks are served", "addr", ln.Addr().String())
+	_, watching := watch("ingest", client, log, reg, kafka.Needs{
+		Read: []string{topics.Connections}, Write: []string{topics.Events, topics.Deliveries}, Tables: []string{topics.Connections},
+	})
 	return []daemon.Component{
 		tracing,
-		rights("ingest", client, log, []string{topics.Connections}, []string{topics.Events, topics.Deliveries}),
+		watching,
 		closing("ingest producer", producer, log),
 		{Name: "connections table", Run: connections.Run, Ready: connections.Ready},
 		{Name: "ingest", Run: func(ctx context.Context) error { return edge.Run(ctx, ln) }, Ready: edge.Ready},

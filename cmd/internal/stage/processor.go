@@ -47,11 +47,16 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	if err != nil {
 		return nil, err
 	}
+	w, watching := watch("processor", client, log, reg, kafka.Needs{
+		Read:   []string{topics.Events, topics.Mappings, topics.Erasures},
+		Write:  []string{output.Activities, output.Skipped, output.Dead},
+		Tables: []string{topics.Mappings, topics.Erasures},
+	})
 	return []daemon.Component{
 		tracing,
-		rights("processor", client, log, []string{topics.Events, topics.Mappings, topics.Erasures}, []string{output.Activities, output.Skipped, output.Dead}),
+		watching,
 		closing("processor producer", producer, log),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
-		{Name: "processor", Run: p.Run, Ready: p.Ready},
+		after(w, daemon.Component{Name: "processor", Run: p.Run, Ready: p.Ready}),
 	}, nil
 }

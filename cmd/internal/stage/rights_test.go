@@ -110,7 +110,7 @@ func granted(t *testing.T, program string) (all []right) {
 		for operation := range strings.SplitSeq(fields[1], ",") {
 			for _, resource := range fields[2:] {
 				if topic, ok := strings.CutPrefix(resource, "topic:"); ok {
-					all = append(all, right{strings.ToLower(operation), topic})
+					all = append(all, right{operation, topic})
 				}
 			}
 		}
@@ -145,7 +145,7 @@ func missing(t *testing.T, program string, assemble func(context.Context, *slog.
 			t.Fatal("ready without a right")
 		}
 		for line := range strings.Lines(why) {
-			lacks, ok := strings.CutPrefix(strings.TrimSpace(line), program+" rights: ")
+			lacks, ok := strings.CutPrefix(strings.TrimSpace(line), program+" topics: ")
 			if !ok || !strings.Contains(lacks, "no right") {
 				continue
 			}

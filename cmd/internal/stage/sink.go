@@ -10,6 +10,7 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/sink"
 )
 
@@ -36,9 +37,12 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 	if err != nil {
 		return nil, err
 	}
+	_, watching := watch("sink", client, log, reg, kafka.Needs{
+		Read: []string{topics.Activities, topics.Skipped, topics.Erasures}, Write: []string{topics.Dead}, Tables: []string{topics.Erasures},
+	})
 	return []daemon.Component{
 		tracing,
-		rights("sink", client, log, []string{topics.Activities, topics.Skipped, topics.Erasures}, []string{topics.Dead}),
+		watching,
 		{Name: "sink database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
 			return conn.Close()

@@ -12,6 +12,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel"
 
@@ -34,10 +35,23 @@ func closing(name string, cl *kgo.Client, log *slog.Logger) daemon.Component {
 	}
 }
 
-// rights is the component that says whether a stage may use its topics.
-func rights(program string, cfg kafka.Config, log *slog.Logger, reads, writes []string) daemon.Component {
-	r := kafka.NewRights(cfg, log, reads, writes)
-	return daemon.Component{Name: program + " rights", Run: r.Run, Ready: r.Ready}
+// watch is the component that says whether a stage can rely on its topics, and
+// ends the stage where only a new beginning, or a person, can mend them. Other
+// components may wait for it, see after.
+func watch(program string, cfg kafka.Config, log *slog.Logger, reg prometheus.Registerer, needs kafka.Needs) (*kafka.Watch, daemon.Component) {
+	w := kafka.NewWatch(cfg, program, needs, log, reg)
+	return w, daemon.Component{Name: program + " topics", Run: w.Run, Ready: w.Ready}
+}
+
+// after lets a component begin once the tables were found to be such that one
+// may judge by them: what is judged by one in pieces cannot be taken back.
+func after(w *kafka.Watch, c daemon.Component) daemon.Component {
+	run := c.Run
+	c.Run = func(ctx context.Context) error {
+		_ = w.Checked(ctx) // asked to stop before: then run does, and closes what is the component's
+		return run(ctx)
+	}
+	return c
 }
 
 // follow makes a stage's tracing, and the component that sends the last spans

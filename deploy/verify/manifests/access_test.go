@@ -100,7 +100,7 @@ func TestTheStagesDoTheirWorkWithTheirRightsAndCanDoNothingElse(t *testing.T) {
 		if err == nil {
 			t.Fatal("it is ready")
 		}
-		if !strings.Contains(err.Error(), "halo.events: TOPIC_AUTHORIZATION_FAILED: no right to write") {
+		if !strings.Contains(err.Error(), "halo.events: TOPIC_AUTHORIZATION_FAILED: no right to Write") {
 			return err
 		}
 		return nil

@@ -63,6 +63,10 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	for _, operation := range []string{"Read", "Write"} {
 		may("connect", operation, "topic", topics.Vault, topics.Connections, topics.Mappings, topics.Erasures, topics.Changes)
 	}
+	may("connect", "DescribeConfigs", "topic", topics.Vault, topics.Connections, topics.Mappings, topics.Erasures)
+	may("ingest", "DescribeConfigs", "topic", topics.Connections)
+	may("processor", "DescribeConfigs", "topic", topics.Mappings, topics.Erasures)
+	may("sink", "DescribeConfigs", "topic", topics.Erasures)
 	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
 	may("connect", "Read", "group", "connect")
 	for _, operation := range []string{"Create", "Describe", "DescribeConfigs", "AlterConfigs"} {
@@ -145,7 +149,7 @@ func TestApplyShMakesTheCommands(t *testing.T) {
 	calls := string(b)
 	for _, want := range []string{
 		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events\n",
-		"--allow-principal User:processor --operation Read --topic eu.events --topic eu.mappings --group processor\n",
+		"--allow-principal User:processor --operation Read --topic eu.events --group processor\n",
 		"--allow-principal User:haloctl --operation Create --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
 		"SCRAM-SHA-512=password=secret2\n",
 	} {
