@@ -90,7 +90,7 @@ func newRoot(s *streams) *cobra.Command {
 	root.AddCommand(lifeCommands(s)...)
 	root.AddCommand(agentCommands(s)...)
 	root.AddCommand(timelineCommand(s), doctorCommand(s))
-	root.AddCommand(topicsCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s))
+	root.AddCommand(topicsCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s), verifyCommand(s))
 	strict(root)
 	return root
 }

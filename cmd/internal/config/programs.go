@@ -183,6 +183,18 @@ func (c Migrate) Validate() error {
 	return joined(c.ClickHouse.check(), c.Retention.check(), errs)
 }
 
+// Verify is the environment of haloctl verify.
+type Verify struct {
+	ClickHouse
+	Weights
+	Kafka
+}
+
+// Validate reports all that is wrong, joined.
+func (c Verify) Validate() error {
+	return joined(c.ClickHouse.check(), c.Weights.check(), c.Kafka.check())
+}
+
 // Client is the environment of those commands of haloctl that speak to the
 // control API.
 type Client struct {

@@ -145,6 +145,8 @@ func (l *traffic) settled() {
 			}
 		}
 	}
+	// The last word is the operator's own tool's, which judges anew what Kafka has.
+	t.Log("haloctl verify:", tn.haloctl(nil, "verify"))
 }
 
 func (l *traffic) String() string {
