@@ -131,7 +131,9 @@ func (c *Connect) admit(rt route, r *request) error {
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if ok {
-		r.grant, ok = c.cfg.Tokens.Grant(schemas.Secret(strings.TrimSpace(token)))
+		var err error
+		r.grant, err = c.cfg.Tokens.Grant(schemas.Secret(strings.TrimSpace(token)))
+		ok = err == nil
 	}
 	if !ok {
 		r.w.Header().Set("WWW-Authenticate", "Bearer")

@@ -41,7 +41,7 @@ func with(token schemas.Secret) func(*http.Request) {
 
 func TestEachRouteWantsATokenThatCoversItsTenant(t *testing.T) {
 	inWorld(t, func(w *world) {
-		acme, err := access.NewToken(w.tokens, "acme-only", []schemas.Tenant{"acme", "other"})
+		acme, err := access.New(w.tokens, access.Grant{Name: "acme-only", Tenants: []schemas.Tenant{"acme", "other"}})
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestEachRouteWantsATokenThatCoversItsTenant(t *testing.T) {
 		if err := os.WriteFile(w.tokens, []byte(lines[0]), 0o600); err != nil {
 			w.Fatal(err)
 		}
-		fresh, err := access.NewToken(w.tokens, "fresh", nil)
+		fresh, err := access.New(w.tokens, access.Grant{Name: "fresh"})
 		if err != nil {
 			w.Fatal(err)
 		}

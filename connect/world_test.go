@@ -22,6 +22,7 @@ import (
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
@@ -129,7 +130,7 @@ func newWorld(t *testing.T, configs []halotest.Config) *world {
 		t.Fatal(err)
 	}
 	var err error
-	if w.token, err = access.NewToken(w.tokens, "operator", nil); err != nil {
+	if w.token, err = access.New(w.tokens, access.Grant{Name: "operator"}); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -152,11 +153,11 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 	w.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	in := &instance{w: w, link: &link{network: w.network, step: w.step, dead: make(chan struct{})}, reg: prometheus.NewRegistry()}
-	sealer, err := vault.Open(w.keyset, time.Now, log)
+	sealer, err := vault.Open(w.keyset, fresh.Options{Log: log})
 	if err != nil {
 		w.Fatal(err)
 	}
-	tokens, err := access.Open(w.tokens, time.Now, log)
+	tokens, err := access.Open(w.tokens, fresh.Options{Log: log})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func tokensCommand(s *streams) *cobra.Command {
 				}
 				tenants = append(tenants, t)
 			}
-			token, err := access.NewToken(args[0], name, tenants)
+			token, err := access.New(args[0], access.Grant{Name: name, Tenants: tenants})
 			if err != nil {
 				return err
 			}

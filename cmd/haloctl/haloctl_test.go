@@ -21,6 +21,7 @@ import (
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/schemas"
@@ -64,11 +65,11 @@ func newDesk(t *testing.T) *desk {
 	d.write("token", token)
 
 	log := slog.New(slog.DiscardHandler)
-	sealer, err := vault.Open(keyset, time.Now, log)
+	sealer, err := vault.Open(keyset, fresh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	granted, err := access.Open(tokens, time.Now, log)
+	granted, err := access.Open(tokens, fresh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/internal/embedded/broker"
 	"github.com/worksights/halo-connector/internal/embedded/engine"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
 )
@@ -75,11 +76,10 @@ func check(cfg config.Local) error {
 	if _, err := engine.FindLibrary(cfg.LibchdbPath); err != nil {
 		errs = append(errs, fmt.Errorf("LIBCHDB_PATH: %w", err))
 	}
-	quiet := slog.New(slog.DiscardHandler)
-	if _, err := vault.Open(filepath.Join(cfg.DataDir, keysetFile), time.Now, quiet); err != nil && !absent(err) {
+	if _, err := vault.Open(filepath.Join(cfg.DataDir, keysetFile), fresh.Options{}); err != nil && !absent(err) {
 		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
 	}
-	if _, err := access.Open(filepath.Join(cfg.DataDir, tokensFile), time.Now, quiet); err != nil && !absent(err) {
+	if _, err := access.Open(filepath.Join(cfg.DataDir, tokensFile), fresh.Options{}); err != nil && !absent(err) {
 		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
 	}
 	return errors.Join(errs...)
@@ -207,7 +207,7 @@ func (h *house) readToken() error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("API token: %w", err)
 	}
-	token, err := access.NewToken(h.file(tokensFile), "local", nil)
+	token, err := access.New(h.file(tokensFile), access.Grant{Name: "local"})
 	if err != nil {
 		return fmt.Errorf("API token: %w", err)
 	}

@@ -64,7 +64,7 @@ func TestCheckLooksAtWhatTheStartWouldStumbleOver(t *testing.T) {
 	if err := vault.NewKeyset(keyset); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := access.NewToken(filepath.Join(dir, tokensFile), "local", nil); err != nil {
+	if _, err := access.New(filepath.Join(dir, tokensFile), access.Grant{Name: "local"}); err != nil {
 		t.Fatal(err)
 	}
 	if status, said := starts(t, []string{"DATA_DIR=" + dir, library(t)}, "--check"); status != program.OK {

@@ -1,44 +1,92 @@
-// Package access knows who may call the control API.
+// Package access knows who may call the control API, and what he may do there.
 //
 // It promises that a token is stored nowhere: the file holds its digest, and
 // the program that makes one prints it once. Comparing costs the same time for
-// every token, right or wrong. A file that changed is taken up within a second
-// and without a restart, so that a lost token is revoked by removing its line.
+// every token, right or wrong. A token that was taken out of the file stops
+// within two seconds and without a restart, whatever else is wrong with the
+// file; nothing that is new is taken from a file with a bad line. What keeps
+// that true is that the file is read at each look and that of a bad one only
+// what goes away counts.
 package access
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
+	"io/fs"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/schemas"
 )
 
 // The ways in which a tokens file or a new token is refused.
 var (
 	ErrPermission = errors.New("the tokens file can be written by others; set its mode to 0600")
-	ErrLine       = errors.New("want: name sha256-hex [tenant,tenant…]")
+	ErrLine       = errors.New("want: name sha256-hex tenants [scopes [until]]; tenants are * or tenant,tenant…, scopes read,map,manage, until is an RFC 3339 time or a date")
+	ErrTwice      = errors.New("the name or the token stands in an earlier line")
 	ErrName       = errors.New("a token's name is 1 to 63 characters of letters, digits, '_', '-' and '.'")
 	ErrTaken      = errors.New("a token of that name exists already")
+	ErrNone       = errors.New("there is no token of that name")
+	ErrScope      = errors.New("a scope is read, map or manage")
+	ErrUntil      = errors.New("until is a time as in RFC 3339, or a date, and lies ahead")
 )
+
+// The ways in which a token is refused.
+var (
+	ErrUnknown = errors.New("no such token is known")
+	ErrExpired = errors.New("the token has ended")
+)
+
+// Scope is what a token may be used for. Each covers those before it.
+type Scope int
+
+// The scopes.
+const (
+	None   Scope = iota
+	Read         // look
+	Map          // say who the agents are
+	Manage       // connect, disconnect, erase
+)
+
+var scopeNames = []string{Read: "read", Map: "map", Manage: "manage"}
+
+func (s Scope) String() string { return scopeNames[s] }
+
+// Names are the scopes that s covers.
+func (s Scope) Names() []string { return scopeNames[Read : s+1] }
+
+// ParseScopes reads names of scopes; the greatest counts. None given means all.
+func ParseScopes(names []string) (Scope, error) {
+	if len(names) == 0 {
+		return Manage, nil
+	}
+	most := None
+	for _, name := range names {
+		i := slices.Index(scopeNames, name)
+		if i < int(Read) {
+			return None, ErrScope
+		}
+		most = max(most, Scope(i))
+	}
+	return most, nil
+}
+
+// Digest is the SHA-256 of a token. A plain digest is enough for 256 random
+// bits.
+type Digest [sha256.Size]byte
 
 // Grant is what a token allows.
 type Grant struct {
-	Name    string           // of the token, for the audit log
+	Name    string           // of the token, for the audit trail
 	Tenants []schemas.Tenant // those it may see; none: all
+	Scope   Scope
+	Until   time.Time // zero: it does not end
+	Digest  Digest
 }
 
 // Allows reports whether the token may see the tenant.
@@ -46,102 +94,108 @@ func (g Grant) Allows(t schemas.Tenant) bool {
 	return len(g.Tenants) == 0 || slices.Contains(g.Tenants, t)
 }
 
-type entry struct {
-	hash  [sha256.Size]byte
-	grant Grant
-}
-
-// lookEvery bounds how often the file is looked at.
-const lookEvery = time.Second
-
 // Tokens are the tokens of a file. They may be used by several goroutines at
 // once.
 type Tokens struct {
-	path string
+	file *fresh.File[[]Grant]
 	now  func() time.Time
-	log  *slog.Logger
-
-	mu      sync.Mutex
-	entries []entry
-	file    os.FileInfo
-	looked  time.Time
 }
 
-// Open reads the tokens file. Errors wrap [ErrPermission], [ErrLine] or the
-// file system's. A file without tokens is good: nobody has access yet.
-func Open(path string, now func() time.Time, log *slog.Logger) (*Tokens, error) {
-	t := &Tokens{path: path, now: now, log: log, looked: now()}
-	if err := t.load(); err != nil {
-		return nil, err
+// Open reads the tokens file. Errors wrap [ErrPermission], [ErrLine],
+// [ErrTwice] or the file system's. A file without tokens is good: nobody has
+// access yet.
+func Open(path string, o fresh.Options) (*Tokens, error) {
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	return t, nil
+	file, err := fresh.Open("API_TOKENS_FILE", path, take, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &Tokens{file, o.Now}, nil
 }
 
-func (t *Tokens) load() error {
-	f, err := os.Open(t.path)
-	if err != nil {
-		return fmt.Errorf("tokens: %w", err)
-	}
-	defer f.Close()
-	// Of the file that is read, and before it is: were it the other way round, a
-	// line removed in between would be taken for one that was seen to go, and its
-	// token would stay good until the file changes again.
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("tokens: %w", err)
-	}
-	b, err := io.ReadAll(f)
-	if err != nil {
-		return fmt.Errorf("tokens: %w", err)
-	}
+// take makes of a file what counts from now on.
+func take(content []byte, info fs.FileInfo, held []Grant) ([]Grant, error) {
 	// Digests may be read. Whoever can write them lets himself in.
 	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s: %w", t.path, ErrPermission)
+		return held, ErrPermission
 	}
-	entries, err := parse(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", t.path, err)
+	there, err := parse(content)
+	if err == nil {
+		return there, nil
 	}
-	t.entries, t.file = entries, info
-	return nil
+	// A line that is being edited locks nobody else out, and a token that was
+	// taken out in the same stroke is taken out.
+	return slices.DeleteFunc(slices.Clone(held), func(g Grant) bool {
+		return !slices.ContainsFunc(there, func(line Grant) bool { return line.Digest == g.Digest })
+	}), err
 }
 
-// parse reads the lines; empty ones and those that begin with # are skipped.
-func parse(b []byte) ([]entry, error) {
-	var entries []entry
-	lines := bufio.NewScanner(bytes.NewReader(b))
-	for n := 1; lines.Scan(); n++ {
-		fields := strings.Fields(lines.Text())
+// parse reads the good lines, and says which line is the first bad one. Empty
+// ones and those that begin with # are skipped.
+func parse(content []byte) (good []Grant, err error) {
+	n := 0
+	for line := range strings.Lines(string(content)) {
+		n++
+		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue
 		}
-		e, ok := parseLine(fields)
-		if !ok {
-			return nil, fmt.Errorf("line %d: %w", n, ErrLine)
+		g, fault := parseLine(fields)
+		if fault == nil && slices.ContainsFunc(good, func(e Grant) bool { return e.Name == g.Name || e.Digest == g.Digest }) {
+			fault = ErrTwice
 		}
-		entries = append(entries, e)
+		switch {
+		case fault == nil:
+			good = append(good, g)
+		case err == nil:
+			err = fmt.Errorf("line %d: %w", n, fault)
+		}
 	}
-	return entries, lines.Err()
+	return good, err
 }
 
-func parseLine(fields []string) (e entry, ok bool) {
-	if len(fields) < 2 || len(fields) > 3 || !validName(fields[0]) || len(fields[1]) != 2*sha256.Size {
-		return entry{}, false
+func parseLine(fields []string) (g Grant, err error) {
+	if len(fields) < 3 || len(fields) > 5 || !validName(fields[0]) || len(fields[1]) != 2*sha256.Size {
+		return Grant{}, ErrLine
 	}
-	if _, err := hex.Decode(e.hash[:], []byte(fields[1])); err != nil {
-		return entry{}, false
+	if _, err := hex.Decode(g.Digest[:], []byte(fields[1])); err != nil {
+		return Grant{}, ErrLine // and not hex's, which quotes
 	}
-	e.grant.Name = fields[0]
-	if len(fields) == 3 {
-		for name := range strings.SplitSeq(strings.Trim(fields[2], "[]"), ",") {
+	g.Name, g.Scope = fields[0], Manage
+	if fields[2] != "*" {
+		for name := range strings.SplitSeq(fields[2], ",") {
 			tenant, err := schemas.ParseTenant(name)
 			if err != nil {
-				return entry{}, false
+				return Grant{}, ErrLine
 			}
-			e.grant.Tenants = append(e.grant.Tenants, tenant)
+			g.Tenants = append(g.Tenants, tenant)
 		}
 	}
-	return e, true
+	if len(fields) > 3 {
+		if g.Scope, err = ParseScopes(strings.Split(fields[3], ",")); err != nil {
+			return Grant{}, ErrLine
+		}
+	}
+	if len(fields) > 4 {
+		if g.Until, err = ParseUntil(fields[4]); err != nil {
+			return Grant{}, ErrLine
+		}
+	}
+	return g, nil
+}
+
+// ParseUntil reads the end of a token: a time, or a date of which the end in
+// UTC counts.
+func ParseUntil(s string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC(), nil
+	}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t.AddDate(0, 0, 1), nil
+	}
+	return time.Time{}, ErrUntil
 }
 
 func validName(s string) bool {
@@ -151,86 +205,29 @@ func validName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
-// Grant returns what the token allows; ok is false where no line has it. Every
-// line is compared, so that the time tells nothing.
-func (t *Tokens) Grant(token schemas.Secret) (g Grant, ok bool) {
-	sum := sha256.Sum256([]byte(token.Reveal()))
+// Grant returns what the token allows. The error is [ErrUnknown], or
+// [ErrExpired] beside the grant.
+func (t *Tokens) Grant(token schemas.Secret) (Grant, error) {
+	if token == "" {
+		return Grant{}, ErrUnknown
+	}
+	return t.ByDigest(sha256.Sum256([]byte(token.Reveal())))
+}
+
+// ByDigest is Grant for who has kept a token's digest. Every line is compared,
+// so that the time tells nothing.
+func (t *Tokens) ByDigest(d Digest) (Grant, error) {
 	found := -1
-	entries := t.current()
-	for i := range entries {
-		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(sum[:], entries[i].hash[:]), i, found)
+	grants := t.file.Get()
+	for i := range grants {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(d[:], grants[i].Digest[:]), i, found)
 	}
-	if found < 0 || token == "" {
-		return Grant{}, false
+	if found < 0 {
+		return Grant{}, ErrUnknown
 	}
-	return entries[found].grant, true
-}
-
-func (t *Tokens) current() []entry {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := t.now()
-	if now.Sub(t.looked) < lookEvery {
-		return t.entries
+	g := grants[found]
+	if !g.Until.IsZero() && !t.now().Before(g.Until) {
+		return g, ErrExpired
 	}
-	t.looked = now
-	info, err := os.Stat(t.path)
-	if err == nil && os.SameFile(info, t.file) && info.ModTime().Equal(t.file.ModTime()) && info.Size() == t.file.Size() {
-		return t.entries
-	}
-	if err == nil {
-		err = t.load()
-	}
-	if err != nil {
-		t.log.Warn("the tokens file changed and cannot be used, going on with the tokens at hand", "err", err)
-		return t.entries
-	}
-	t.log.Info("tokens taken up", "tokens", len(t.entries))
-	return t.entries
-}
-
-// NewToken draws a token of 256 bits, appends its line to the file, which is
-// made with mode 0600 where there is none, and returns the token: the one time
-// that it can be seen. Without tenants it allows all of them.
-func NewToken(path, name string, tenants []schemas.Tenant) (schemas.Secret, error) {
-	if !validName(name) {
-		return "", ErrName
-	}
-	b, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("tokens: %w", err)
-	}
-	there, err := parse(b)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	for _, e := range there {
-		if e.grant.Name == name {
-			return "", ErrTaken
-		}
-	}
-	var raw [32]byte
-	_, _ = rand.Read(raw[:]) // never fails
-	token := "hct_" + base64.RawURLEncoding.EncodeToString(raw[:])
-	sum := sha256.Sum256([]byte(token))
-	line := name + " " + hex.EncodeToString(sum[:])
-	names := make([]string, len(tenants))
-	for i, t := range tenants {
-		names[i] = string(t)
-	}
-	if len(names) > 0 {
-		line += " " + strings.Join(names, ",")
-	}
-	if len(b) > 0 && b[len(b)-1] != '\n' {
-		line = "\n" + line
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("tokens: %w", err)
-	}
-	_, err = f.WriteString(line + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", fmt.Errorf("tokens: %w", err)
-	}
-	return schemas.Secret(token), nil
+	return g, nil
 }

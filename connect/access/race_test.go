@@ -1,7 +1,6 @@
 package access_test
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/internal/fresh"
 )
 
 // A pipe in the file's place makes the moment last between reading the file and
@@ -16,7 +16,7 @@ import (
 func TestATokenRemovedWhileTheFileIsReadIsNotGrantedForLong(t *testing.T) {
 	dir := t.TempDir()
 	path, kept, next := filepath.Join(dir, "tokens"), filepath.Join(dir, "kept"), filepath.Join(dir, "next")
-	lost, err := access.NewToken(kept, "lost", nil)
+	lost, err := access.New(kept, access.Grant{Name: "lost"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,18 +42,18 @@ func TestATokenRemovedWhileTheFileIsReadIsNotGrantedForLong(t *testing.T) {
 		edited <- err
 	}()
 	now := time.Now()
-	tokens, err := access.Open(path, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	tokens, err := access.Open(path, fresh.Options{Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := <-edited; err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := tokens.Grant(lost); !ok {
+	if _, err := tokens.Grant(lost); err != nil {
 		t.Fatal("the file of before was not read: this proves nothing")
 	}
 	now = now.Add(2 * time.Second)
-	if _, ok := tokens.Grant(lost); ok {
+	if _, err := tokens.Grant(lost); err == nil {
 		t.Error("a token that was removed while the file was read is granted for good")
 	}
 }

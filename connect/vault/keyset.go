@@ -25,11 +25,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+
+	"github.com/worksights/halo-connector/internal/rewrite"
 )
 
 // The ways in which a keyset file is refused.
@@ -50,23 +51,20 @@ func NewKeyset(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = rewrite.New(path, b)
 	if errors.Is(err, fs.ErrExist) {
 		return ErrExists
 	}
 	if err != nil {
 		return fmt.Errorf("keyset: %w", err)
 	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("keyset: %w", err)
-	}
 	return nil
 }
 
 // Rotate adds a fresh key to the keyset file and makes it the primary one. The
-// file is replaced in one step, so that a process which reads it meanwhile
-// meets the old or the new one.
+// file is replaced in one step and stays whose it was, so that a process which
+// reads it meanwhile meets the old or the new one; of two rotations at once
+// neither is lost.
 //
 // Where several processes have copies of the file, hand them the new one before
 // any of them seals with it: rotate on one machine, distribute, and each takes
@@ -100,66 +98,50 @@ func Retire(path string) (removed int, err error) {
 // replace changes the keyset file; change is given the ids of the keys that are
 // not the primary one.
 func replace(path string, change func(m *keyset.Manager, older []uint32) error) error {
-	handle, _, err := read(path)
-	if err != nil {
-		return err
-	}
-	var older []uint32
-	for i := range handle.Len() {
-		if entry, err := handle.Entry(i); err == nil && !entry.IsPrimary() {
-			older = append(older, entry.KeyID())
+	err := rewrite.File(path, func(old []byte) ([]byte, error) {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
 		}
-	}
-	m := keyset.NewManagerFromHandle(handle)
-	if err := change(m, older); err != nil {
-		return fmt.Errorf("keyset: %w", err)
-	}
-	if handle, err = m.Handle(); err != nil {
-		return fmt.Errorf("keyset: %w", err)
-	}
-	b, err := encode(handle)
+		handle, err := parse(old, info)
+		if err != nil {
+			return nil, err
+		}
+		var older []uint32
+		for i := range handle.Len() {
+			if entry, err := handle.Entry(i); err == nil && !entry.IsPrimary() {
+				older = append(older, entry.KeyID())
+			}
+		}
+		m := keyset.NewManagerFromHandle(handle)
+		if err := change(m, older); err != nil {
+			return nil, err
+		}
+		if handle, err = m.Handle(); err != nil {
+			return nil, err
+		}
+		return encode(handle)
+	})
 	if err != nil {
-		return err
-	}
-	// os.CreateTemp makes it 0600. Beside the file, so that renaming is one
-	// step of one file system.
-	f, err := os.CreateTemp(filepath.Dir(path), ".keyset-")
-	if err != nil {
-		return fmt.Errorf("keyset: %w", err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("keyset: %w", errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("keyset %s: %w", path, err)
 	}
 	return nil
 }
 
-// read reads the keyset file and says which file it was.
-func read(path string) (*keyset.Handle, os.FileInfo, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyset: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, fmt.Errorf("keyset: %w", err)
-	}
+// parse reads a keyset file.
+func parse(content []byte, info fs.FileInfo) (*keyset.Handle, error) {
 	if readableByOthers(info.Mode(), ownerOf(info), os.Geteuid()) {
-		return nil, nil, fmt.Errorf("%s: %w", path, ErrPermission)
+		return nil, ErrPermission
 	}
 	// The library's errors are not passed on: they come from parsing keys.
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(f))
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(content)))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, ErrKeyset)
+		return nil, ErrKeyset
 	}
 	if _, err := handle.Primary(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, ErrKeyset)
+		return nil, ErrKeyset
 	}
-	return handle, info, nil
+	return handle, nil
 }
 
 func encode(handle *keyset.Handle) ([]byte, error) {

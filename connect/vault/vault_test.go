@@ -3,13 +3,13 @@ package vault_test
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
-	"time"
 
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/fresh"
 )
 
 func newFile(t *testing.T) string {
@@ -23,7 +23,7 @@ func newFile(t *testing.T) string {
 
 func open(t *testing.T, path string) *vault.Sealer {
 	t.Helper()
-	s, err := vault.Open(path, time.Now, slog.New(slog.DiscardHandler))
+	s, err := vault.Open(path, fresh.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestAKeysetFileIsOnlyItsOwners(t *testing.T) {
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vault.Open(path, time.Now, slog.New(slog.DiscardHandler)); !errors.Is(err, vault.ErrPermission) {
+	if _, err := vault.Open(path, fresh.Options{}); !errors.Is(err, vault.ErrPermission) {
 		t.Errorf("a file that others may read: %v", err)
 	}
 }
@@ -139,11 +139,27 @@ func TestABrokenKeysetFileIsRefusedAtStartAndIgnoredLater(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"half`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := vault.Open(path, time.Now, slog.New(slog.DiscardHandler)); !errors.Is(err, vault.ErrKeyset) {
+	if _, err := vault.Open(path, fresh.Options{}); !errors.Is(err, vault.ErrKeyset) {
 		t.Errorf("Open of a broken file = %v", err)
 	}
 	s.Reload()
 	if _, err := s.Open("acme", vault.Directory, sealed); err != nil {
 		t.Errorf("the keys at hand were given up: %v", err)
+	}
+}
+
+func TestOfTwoRotationsAtOnceNeitherIsLost(t *testing.T) {
+	path := newFile(t)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if err := vault.Rotate(path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n, err := vault.Retire(path); err != nil || n != 4 {
+		t.Errorf("%d older keys were there, want 4: %v", n, err)
 	}
 }

@@ -21,7 +21,7 @@ func TestTheFilesOfConnectAreFoundWrongBeforeItStarts(t *testing.T) {
 	if err := vault.NewKeyset(good.KeysetFile); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := access.NewToken(good.APITokensFile, "test", nil); err != nil {
+	if _, err := access.New(good.APITokensFile, access.Grant{Name: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	open := filepath.Join(dir, "open.json")

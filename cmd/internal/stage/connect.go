@@ -21,6 +21,7 @@ import (
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/daemon"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
 )
 
@@ -33,7 +34,7 @@ const apiDrain = 5 * time.Second
 // the timeline's database, the owner of the state, and the API.
 func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("connect"), cfg.Topics()
-	sealer, tokens, err := files(cfg, log)
+	sealer, tokens, err := files(cfg, fresh.Options{Log: log, Registry: reg})
 	if err != nil {
 		return nil, err
 	}
@@ -99,12 +100,12 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 
 // files opens the two files that connect reads. What is wrong with either is
 // said at once.
-func files(cfg config.Connect, log *slog.Logger) (*vault.Sealer, *access.Tokens, error) {
-	sealer, err := vault.Open(cfg.KeysetFile, time.Now, log)
+func files(cfg config.Connect, options fresh.Options) (*vault.Sealer, *access.Tokens, error) {
+	sealer, err := vault.Open(cfg.KeysetFile, options)
 	if err != nil {
 		err = fmt.Errorf("KEYSET_FILE: %w", err)
 	}
-	tokens, errTokens := access.Open(cfg.APITokensFile, time.Now, log)
+	tokens, errTokens := access.Open(cfg.APITokensFile, options)
 	if errTokens != nil {
 		errTokens = fmt.Errorf("API_TOKENS_FILE: %w", errTokens)
 	}
@@ -113,7 +114,7 @@ func files(cfg config.Connect, log *slog.Logger) (*vault.Sealer, *access.Tokens,
 
 // CheckConnect is what Connect would find wrong before it dials anything.
 func CheckConnect(cfg config.Connect) error {
-	_, _, err := files(cfg, slog.New(slog.DiscardHandler))
+	_, _, err := files(cfg, fresh.Options{})
 	return errors.Join(err, checkDatabase(cfg.ClickHouse))
 }
 

@@ -40,7 +40,7 @@ func TestOfTwoInstancesEitherAnswersAndOneTakesOver(t *testing.T) {
 	if err := vault.NewKeyset(cfg.KeysetFile); err != nil {
 		t.Fatal(err)
 	}
-	token, err := access.NewToken(cfg.APITokensFile, "test", nil)
+	token, err := access.New(cfg.APITokensFile, access.Grant{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestAStageWaitsForTheRightsThatTheFileOfRightsGives(t *testing.T) {
 	if err := vault.NewKeyset(control.KeysetFile); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := access.NewToken(control.APITokensFile, "test", nil); err != nil {
+	if _, err := access.New(control.APITokensFile, access.Grant{Name: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	for program, assemble := range map[string]func(context.Context, *slog.Logger, *prometheus.Registry) ([]daemon.Component, error){

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -18,6 +17,7 @@ import (
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/ingest"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/internal/table"
@@ -152,14 +152,14 @@ func control(dir string, cfg kafka.Config, topics schemas.Topics, log *slog.Logg
 	if err := vault.NewKeyset(keyset); err != nil {
 		return err
 	}
-	if _, err := access.NewToken(file, "names", nil); err != nil {
+	if _, err := access.New(file, access.Grant{Name: "names"}); err != nil {
 		return err
 	}
-	sealer, err := vault.Open(keyset, time.Now, log)
+	sealer, err := vault.Open(keyset, fresh.Options{Log: log})
 	if err != nil {
 		return err
 	}
-	tokens, err := access.Open(file, time.Now, log)
+	tokens, err := access.Open(file, fresh.Options{Log: log})
 	if err != nil {
 		return err
 	}
