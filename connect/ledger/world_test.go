@@ -18,6 +18,7 @@ import (
 
 	"github.com/worksights/halo-connector/connect/ledger"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/internal/table"
@@ -76,7 +77,7 @@ type instance struct {
 func (w *world) start(edits ...func(*ledger.Config)) *instance {
 	w.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	sealer, err := vault.Open(w.keyset, time.Now, log)
+	sealer, err := vault.Open(w.keyset, fresh.Options{Log: log})
 	if err != nil {
 		w.Fatal(err)
 	}
