@@ -92,10 +92,19 @@ type Connect struct {
 	PeerURL         string `env:"PEER_URL" desc:"this instance's control API as another connect reaches it, such as http://10.0.0.7:8081: a standby passes requests on to the one that acts, and is ready; empty: it answers 503 and is not"`
 	KeysetFile      string `env:"KEYSET_FILE" desc:"Tink keyset that seals the vault, mode 0600; made by haloctl keys new"`
 	APITokensFile   string `env:"API_TOKENS_FILE" desc:"tokens of the control API, hashed; made by haloctl tokens new"`
+	EraseDSN        DSN    `env:"CLICKHOUSE_ERASE_DSN" secret:"file" desc:"the database as a user who may delete rows, for erasures; empty: CLICKHOUSE_DSN"`
 	Halo
 	ClickHouse
 	Kafka
 	Log
+}
+
+// Erase is the database as the user who erases.
+func (c Connect) Erase() string {
+	if c.EraseDSN != "" {
+		return c.EraseDSN.Reveal()
+	}
+	return c.ClickHouseDSN.Reveal()
 }
 
 // Validate reports all that is wrong, joined.
@@ -109,6 +118,9 @@ func (c Connect) Validate() error {
 	}
 	if c.PeerURL != "" {
 		errs = append(errs, checkURL("PEER_URL", c.PeerURL)...)
+	}
+	if _, err := clickhouse.Database(c.Erase()); c.EraseDSN != "" && err != nil {
+		errs = append(errs, fmt.Errorf("CLICKHOUSE_ERASE_DSN: %w", err))
 	}
 	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), checkURL("PUBLIC_INGEST_URL", c.PublicIngestURL),
 		errs, c.Halo.check(), c.ClickHouse.check(), c.Kafka.check(), c.Log.check())
