@@ -1,7 +1,8 @@
 package halopsa
 
 import (
-	"slices"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -64,15 +65,10 @@ func TestEachItemOfABatchMakesOneEvent(t *testing.T) {
 		"an envelope that has arrays":          {`{"ticket_id":1,"event":"ticket logged","history":[` + a + `,` + b + `]}`, "ticket_logged"},
 		"a ticket that has arrays":             {`{"id":1,"status_id":2,"event":"ticket logged","children":[` + a + `,` + b + `]}`, "ticket_logged"},
 
-		"no envelope: an empty array":   {`[]`, "undecodable"},
-		"no envelope: an empty object":  {`{}`, "undecodable"},
-		"no envelope: null":             {` null `, "undecodable"},
-		"no envelope: a number":         {`12`, "undecodable"},
-		"no envelope: a string":         {`"ticket"`, "undecodable"},
-		"no envelope: a list of others": {`[{"name":"x"},{"name":"y"},1,2]`, "undecodable"},
-		"no envelope: empty members":    {`[{"event":"","ticket_id":null},{"event":null}]`, "undecodable"},
-		"no envelope: a list in object": {`{"items":[{"name":"x"},{"name":"y"}]}`, "undecodable"},
-		"no envelope: empty list":       {`{"items":[]}`, "undecodable"},
+		"no envelope: empty members":         {`[{"event":"","ticket_id":null},{"event":null}]`, "undecodable"},
+		"no envelope: a known name":          {`{"summary":"x"}`, "undecodable"},
+		"no envelope: a known name, escaped": {`{"SUMM\u0061RY":"x"}`, "undecodable"},
+		"no envelope: a known name far in":   {`{"items":[{"x":[[{"note":null}]]}]}`, "undecodable"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := strings.Join(refusals(t, test.body), " "); got != test.want {
@@ -82,32 +78,67 @@ func TestEachItemOfABatchMakesOneEvent(t *testing.T) {
 	}
 }
 
-func TestABatchOfNothingStaysSmall(t *testing.T) {
-	const n = 300_000
-	if got := refusals(t, "["+strings.Repeat("0,", n)+"0]"); len(got) != 1 {
-		t.Errorf("%d events of numbers, want one", len(got))
+// Nothing that Halo is known to say is in them: somebody has pressed a button.
+func TestATestIsNoEvent(t *testing.T) {
+	for _, body := range []string{
+		``, ` `, "\r\n\t", "\ufeff", "\ufeff ", `[]`, `{}`, ` null `, `12`, `true`, `"test"`, `"ticket"`, `"\"ticket\":"`, `{"test":true}`, `[{"name":"x"},{"name":"y"},1,2]`,
+		`{"items":[{"name":"x"},{"name":"y"}]}`, `{"items":[]}`, `{"items":["ticket","summary"]}`, `[[[{}]]]`, `{"":""}`,
+		`[` + strings.Repeat(`{"x":0},`, 60_000) + `{}]`,
+		strings.Repeat("[", 400) + strings.Repeat("]", 400),
+	} {
+		r, err := Decode([]byte(body), delivery)
+		if err != nil || len(r.Events) > 0 || r.Fields.Known != nil {
+			t.Errorf("%.40q: %d events, %v, %v", body, len(r.Events), r.Fields, err)
+		}
 	}
-	const envelope = `{"ticket_id":1,"event":"case logged"}`
-	if got := refusals(t, "["+envelope+strings.Repeat(",0", n)+"]"); !slices.Equal(got, []string{"undecodable"}) {
-		t.Errorf("%d events, want one that is undecodable", len(got))
+}
+
+func TestADeliveryHasTwoThousandItemsAtTheMost(t *testing.T) {
+	item := func(i int) string {
+		return fmt.Sprintf(`{"ticket_id":%d,"event":"case logged","escmsg_id":"%d"}`, i+1, i)
 	}
-	// Two mebibytes of the shortest envelopes are taken one by one.
-	shortest := `{"id":1,"event":"case logged"},`
-	fits := 2 << 20 / len(shortest)
-	if got := refusals(t, "["+strings.Repeat(shortest, fits)+envelope+"]"); got[0] != "ticket_logged" {
-		t.Errorf("%d events, first %s", len(got), got[0])
+	items := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = item(i)
+		}
+		return strings.Join(all, ",")
+	}
+	numbers := strings.Repeat("0,", 2000)
+	for name, test := range map[string]struct {
+		body string
+		want int // events; -1: too many
+	}{
+		"an array of 2,000":              {"[" + items(2000) + "]", 2000},
+		"an array of 2,001":              {"[" + items(2001) + "]", -1},
+		"an object with 2,000":           {`{"items":[` + items(2000) + "]}", 2000},
+		"an object with 2,001":           {`{"items":[` + items(2001) + "]}", -1},
+		"two arrays of 2,001":            {`{"a":[` + items(1000) + `],"b":[` + items(1001) + "]}", -1},
+		"60,000 of nothing but an id":    {`[` + strings.Repeat(`{"id":0},`, 59_999) + `{"id":0}]`, -1},
+		"an event and 2,000 numbers":     {"[" + numbers + item(0) + "]", -1},
+		"a number of numbers by a batch": {`{"numbers":[` + numbers + `0],"items":[` + item(0) + "]}", 1},
+		"a ticket with 2,001 fields":     {`{"ticket":{"id":1},"customfields":[` + items(2001) + "]}", 1},
+	} {
+		r, err := Decode([]byte(test.body), delivery)
+		if tooMany := errors.Is(err, ErrTooMany); tooMany != (test.want < 0) || !tooMany && (err != nil || len(r.Events) != test.want) {
+			t.Errorf("%s: %d events, %v", name, len(r.Events), err)
+		}
+	}
+	if _, err := Decode([]byte("["+items(2001)+",]"), delivery); !errors.Is(err, ErrNotJSON) {
+		t.Errorf("too many, and no JSON: %v", err)
 	}
 }
 
 func TestIdentityIsThatOfTheOccurrence(t *testing.T) {
 	id := func(body string) schemas.ID { return decodeOne(t, body).ID }
 	const (
-		esc    = `"escmsg_id":"d41f7b90-aac1-f111-9a10-0a1b2c3d4e5f",`
-		own    = `"id":"5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c11",`
-		hook   = `"webhook_id":"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5",`
-		notif  = `"notification_id":57,`
-		action = `"action":{"id":6,"note":"x"},`
-		rest   = `"event":"ticket status changed","timestamp":"2026-10-02T14:03:27Z","object_id":1337}`
+		esc      = `"escmsg_id":"d41f7b90-aac1-f111-9a10-0a1b2c3d4e5f",`
+		own      = `"id":"5b0c9c1e-7f0a-4c55-9d0e-2f6f4b1a8c11",`
+		hook     = `"webhook_id":"c0a8d3f2-1b57-4f7e-8a34-90d1e2b3c4d5",`
+		notif    = `"notification_id":57,`
+		action   = `"action":{"id":6,"note":"x"},`
+		timeless = `"event":"ticket status changed","object_id":1337}`
+		rest     = `"event":"ticket status changed","timestamp":"2026-10-02T14:03:27Z","object_id":1337}`
 	)
 	same := map[string][2]string{
 		"the occurrence decides":         {`{` + esc + own + rest, `{` + esc + hook + strings.Replace(rest, "03:27", "04:01", 1)},
@@ -116,6 +147,10 @@ func TestIdentityIsThatOfTheOccurrence(t *testing.T) {
 		"the name, spelt otherwise":      {`{` + rest, `{` + strings.Replace(rest, "ticket status changed", "TICKET_STATUS_CHANGED - All", 1)},
 		"an occurrence of zeros is none": {`{"escmsg_id":"00000000-0000-0000-0000-000000000000",` + own + rest, `{` + own + rest},
 		"a zero is none":                 {`{"escmsg_id":0,"id":0,` + rest, `{` + rest},
+		"an occurrence, changed since":   {`{"ticket":{"last_update":"2026-10-02T14:03:27Z"},` + esc + rest, `{"ticket":{"last_update":"2026-10-02T14:03:28Z"},` + esc + rest},
+		"a delivery, changed since":      {`{"ticket":{"last_update":"2026-10-02T14:03:27Z"},` + own + timeless, `{"ticket":{"last_update":"2026-10-02T14:03:28Z"},` + own + timeless},
+		"a timestamp, changed since":     {`{"ticket":{"last_update":"2026-10-02T14:03:27Z"},` + rest, `{"ticket":{"last_update":"2026-10-02T14:03:28Z"},` + rest},
+		"an action, changed since":       {`{"ticket":{"last_update":"2026-10-02T14:03:27Z"},` + action + timeless, `{"ticket":{"last_update":"2026-10-02T14:03:28Z"},` + action + timeless},
 		"an undecodable item's bytes":    {`{"event":"x"}`, ` {"event":"x"} `},
 	}
 	for name, pair := range same {
@@ -135,6 +170,7 @@ func TestIdentityIsThatOfTheOccurrence(t *testing.T) {
 		// An id that is a number would make these one.
 		"another ticket of the same action": {`{"id":6,` + rest, `{"id":6,` + strings.Replace(rest, "1337", "1338", 1)},
 		"another time and no id":            {`{"id":true,` + rest, `{"id":true,` + strings.Replace(rest, "03:27", "03:28", 1)},
+		"another change of a bare ticket":   {`{"id":7,"event":"case logged","last_update":"2026-10-02T14:03:27Z"}`, `{"id":7,"event":"case logged","last_update":"2026-10-02T14:03:28Z"}`},
 		"another time of the same ticket":   {`{"id":"1337",` + rest, `{"id":"1337",` + strings.Replace(rest, "03:27", "03:28", 1)},
 	}
 	for name, pair := range differ {

@@ -3,17 +3,19 @@ package halopsa
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// The two ways in which a delivery is refused as a whole. Neither says anything
-// of what the delivery holds.
+// The ways in which a delivery is refused as a whole. None says anything of what
+// the delivery holds.
 var (
 	ErrNotJSON = errors.New("halopsa: not JSON")
 	ErrTooDeep = errors.New("halopsa: nested deeper than 1000 levels")
+	ErrTooMany = errors.New("halopsa: more than 2000 items")
 )
 
 // Delivery is what is known of a delivery apart from its body.
@@ -24,18 +26,21 @@ type Delivery struct {
 
 // Result is what a delivery says.
 type Result struct {
-	// Events has one event per item, in the delivery's order; at least one.
-	// Those that make no activity have a refusal.
+	// Events has one event per item, in the delivery's order. Those that make
+	// no activity have a refusal. It is empty where the delivery is a test: no
+	// bytes but blanks, or JSON without a single name that Halo is known to use.
+	// That is what an administrator's test button sends, and it says nothing of
+	// a ticket because there is none.
 	Events []schemas.Event
 
-	// Fields helps to find out what Halo sent, where no item named a ticket.
-	// Else it is zero.
+	// Fields helps to find out what Halo sent in the items that name no ticket.
+	// It is zero where there are none.
 	Fields FieldReport
 }
 
-// Decode reads one delivery. The error is [ErrNotJSON] or [ErrTooDeep] as it
-// is; then there are no events. What is JSON always gives events: the same
-// ones, with the same ids, whenever the same bytes are decoded.
+// Decode reads one delivery. The error is [ErrNotJSON], [ErrTooDeep] or
+// [ErrTooMany] as it is; then there are no events. The same bytes always give
+// the same events, with the same ids, for one Connection.
 //
 // Strings with invalid UTF-8 or half a surrogate pair pass, and so does a byte
 // order mark. The events share no memory with body.
@@ -46,6 +51,9 @@ func Decode(body []byte, d Delivery) (Result, error) {
 	if len(body) > math.MaxInt32 {
 		return Result{}, ErrNotJSON
 	}
+	if skipSpace(body, 0) == len(body) {
+		return Result{}, nil
+	}
 	w := walker{b: body}
 	switch w.delivery() {
 	case malformed:
@@ -53,14 +61,25 @@ func Decode(body []byte, d Delivery) (Result, error) {
 	case tooDeep:
 		return Result{}, ErrTooDeep
 	}
-	r := Result{Events: make([]schemas.Event, len(w.items))}
+	var r Result
 	tickets := false
 	for i := range w.items {
-		r.Events[i] = w.event(&w.items[i], d)
-		tickets = tickets || w.items[i].ticket > 0
+		if it := &w.items[i]; it.ticket > 0 {
+			tickets = true
+		} else {
+			r.Fields.read(w.token(it.at))
+		}
 	}
-	if !tickets {
-		r.Fields = report(body)
+	switch {
+	case !tickets && len(r.Fields.Known) == 0:
+		return Result{}, nil
+	case w.tooMany:
+		return Result{}, ErrTooMany
+	}
+	slices.Sort(r.Fields.Known)
+	r.Events = make([]schemas.Event, len(w.items))
+	for i := range w.items {
+		r.Events[i] = w.event(&w.items[i], d)
 	}
 	return r, nil
 }
@@ -96,11 +115,9 @@ func (w *walker) event(it *item, d Delivery) schemas.Event {
 		e.ID = schemas.UndecodableID(e.Tenant, w.token(it.at))
 		return e
 	}
-	// A connection without a webhook is being made just now: then there is
-	// nothing to compare with.
-	webhook := string(w.opaque(it.webhook))
-	switch current := d.Connection.WebhookID; {
-	case webhook != "" && current != "" && !strings.EqualFold(webhook, unbraced(current)):
+	webhook, foreign := w.webhook(it.webhook, d.Connection.WebhookID)
+	switch {
+	case foreign:
 		e.Refusal = schemas.StaleWebhook
 	case kind == "":
 		e.Refusal = schemas.UnknownKind
@@ -114,7 +131,7 @@ func (w *walker) event(it *item, d Delivery) schemas.Event {
 		Notification: it.notification,
 		EventName:    name,
 		Ticket:       it.ticket,
-		EventTime:    e.EventTime,
+		EventTime:    it.identifyingTime(e.EventTime),
 		Action:       it.action,
 	}.EventID()
 	return e
@@ -131,6 +148,27 @@ func (w *walker) kind(it *item, notifications map[int64]schemas.Kind) (kind sche
 	}
 	name = string(foldName(text(w.token(it.event), &w.buf), &w.buf))
 	return kindOf(name), name
+}
+
+// webhook reads the id of the webhook that sent an item, and reports whether it
+// is another one than the connection's current webhook. No id is none, and so is
+// a GUID of zeros, by which .NET programs say so; but a text that is no GUID
+// names somebody, and whoever it is, it is not our webhook.
+//
+// A connection without a webhook is being made just now: then there is nothing to
+// compare with.
+func (w *walker) webhook(s span, current string) (id string, foreign bool) {
+	token := w.token(s)
+	t := text(token, &w.buf)
+	switch id = string(unbraced(t)); {
+	case len(token) == 0 || current == "":
+		return id, false
+	case id == "":
+		return "", len(token) > maxText // longer than any id, and no blank
+	case noGUID(t):
+		return "", false
+	}
+	return id, !strings.EqualFold(id, unbraced(current))
 }
 
 // opaque reads an id that is compared or digested, and nothing else. A GUID in

@@ -37,7 +37,10 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		bare := bytes.TrimPrefix(body, []byte("\ufeff"))
-		if valid := json.Valid(bare); valid != (err == nil) {
+		if errors.Is(err, ErrTooMany) {
+			return
+		}
+		if valid := json.Valid(bare) || len(bytes.TrimSpace(bare)) == 0; valid != (err == nil) {
 			t.Fatalf("error %v, valid %v", err, valid)
 		}
 		if err != nil {
@@ -46,10 +49,16 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		if len(r.Events) == 0 && len(r.Fields.Known) > 0 {
+			t.Fatal("a delivery is lost that says something of Halo's")
+		}
 		checkEvents(t, r)
 		again, _ := Decode(bytes.Clone(body), delivery)
 		if !slices.Equal(r.Events, again.Events) {
 			t.Fatal("the same bytes gave other events")
+		}
+		if !json.Valid(bare) {
+			return // blanks
 		}
 
 		// As content of another delivery, the body has no influence; as a
@@ -83,9 +92,6 @@ func FuzzDecode(f *testing.F) {
 // checkEvents asserts what every event must be for those who read it later.
 func checkEvents(t *testing.T, r Result) {
 	t.Helper()
-	if len(r.Events) == 0 {
-		t.Fatal("no events")
-	}
 	for _, e := range r.Events {
 		parsed, err := schemas.ParseEvent(e.AppendJSON(nil))
 		if err != nil || parsed != e {

@@ -10,10 +10,10 @@ import (
 // item is what one item of a delivery says, before it is compared with what is
 // known of the connection. Tokens stay in the body until they are needed.
 type item struct {
-	at     span // the item itself
-	marked bool // has a member that only envelopes and tickets have
-	known  bool // is told apart by more than a number: see standsAlone
-	lent   bool // has its ticket from its action only
+	at       span // the item itself
+	marked   bool // has a member that only envelopes and tickets have
+	known    bool // is told apart by more than a number: see standsAlone
+	byAction bool // has its ticket from its action only
 
 	escmsg, id, webhook, event span
 	notification               int64
@@ -26,7 +26,8 @@ type item struct {
 	status        int32 // the ticket's
 	newStatus     int32 // the action's
 	action        uint64
-	time          time.Time // zero where there is none
+	time          time.Time // the delivery's timestamp; zero where there is none
+	changed       time.Time // the action's time, or the ticket's last update; zero where there is none
 }
 
 func (it item) hasEnvelope() bool { return it.marked || it.ticket > 0 }
@@ -64,7 +65,7 @@ func (w *walker) read(it *item) {
 		place{envelope, fObjectID}, place{envelope, fObjectid})
 	if it.ticket == 0 {
 		it.ticket = w.first(place{action, fTicketID}, place{action, fTicketid})
-		it.lent = it.ticket > 0
+		it.byAction = it.ticket > 0
 	}
 	named := it.ticket > 0
 	if !named {
@@ -89,7 +90,25 @@ func (w *walker) read(it *item) {
 		it.newStatus = w.status(action, fNewStatus)
 		it.actor, it.actorType = w.actor(action)
 	}
-	it.time = w.time(place{envelope, fTimestamp}, place{action, fDatetime}, place{ticket, fLastUpdate})
+	it.time = w.time(place{envelope, fTimestamp})
+	if it.time.IsZero() && it.action == 0 {
+		it.changed = w.time(place{action, fDatetime}, place{ticket, fLastUpdate})
+	}
+}
+
+// identifyingTime is the time by which two events of one ticket are told apart
+// where Halo gave neither of them an id: the delivery's timestamp.
+//
+// A bare ticket has none, and no action that is numbered. There its last change
+// has to serve: without it, all changes of the ticket would have the same
+// identity, and all but the first would be lost. It is no event time, and it is
+// not asked where anything else tells the events apart, since it moves on: a
+// delivery that Halo builds anew when it sends it again may bring a later one.
+func (it *item) identifyingTime(eventTime time.Time) time.Time {
+	if it.changed.IsZero() {
+		return eventTime
+	}
+	return it.changed
 }
 
 // ticket finds the ticket among the objects, or nil.
@@ -217,12 +236,6 @@ func (w *walker) first(places ...place) uint64 {
 }
 
 // time is the first of the places that holds a time, else the zero time.
-//
-// The envelope's timestamp is when the event happened; the action's is the same
-// to the second, and stands in where a payload has no envelope. A ticket's last
-// update comes last since it moves on: a delivery that Halo builds anew when it
-// sends it again could bring another one. But without it, all changes of a bare
-// ticket would have the same identity, and all but the first would be lost.
 func (w *walker) time(places ...place) time.Time {
 	for _, p := range places {
 		if t, ok := parseTime(text(w.token(p.o.span(p.f)), &w.buf)); ok {

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// FieldReport says which members a delivery had in which no ticket was found,
-// so that somebody can see what Halo was told to send. It has names that this
-// package knows anyway, in this package's spelling, and of all other names
-// their number only: a custom payload may name its members after a person.
+// FieldReport says which names stand in what has no ticket, so that somebody can
+// see what Halo was told to send. It has names that this package knows anyway, in
+// this package's spelling, and of all others their number only: a custom payload
+// may name its members after a person.
 type FieldReport struct {
 	Known  []string // sorted, without repeats
 	Others int
@@ -20,41 +20,21 @@ func (r FieldReport) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("known", strings.Join(r.Known, " ")), slog.Int("others", r.Others))
 }
 
-// report looks at the outermost object, or at the objects of the outermost
-// array. The body is JSON.
-func report(b []byte) FieldReport {
-	var r FieldReport
-	i := skipSpace(b, 0)
-	switch b[i] {
-	case '{':
-		r.object(b, i)
-	case '[':
-		w := walker{b: b}
-		w.elements(i, func(i int) int {
-			if b[i] == '{' {
-				return r.object(b, i)
-			}
-			return skipValue(b, i, 0)
-		})
-	}
-	slices.Sort(r.Known)
-	return r
-}
-
-// object counts the members of the object at i and returns its end.
-func (r *FieldReport) object(b []byte, i int) int {
+// read adds the names of all members in b, which is JSON: a name is a string
+// before a colon.
+func (r *FieldReport) read(b []byte) {
 	var buf [maxText]byte
 	known := vocabulary()
-	i = skipSpace(b, i+1)
-	for b[i] != '}' {
-		end := skipString(b, i+1)
-		r.add(text(b[i:end], &buf), known)
-		i = skipValue(b, skipColon(b, end), 0)
-		if i = skipSpace(b, i); b[i] == ',' {
-			i = skipSpace(b, i+1)
+	for i := 0; i < len(b); i++ {
+		if b[i] != '"' {
+			continue
 		}
+		end := skipString(b, i+1)
+		if next := skipSpace(b, end); next < len(b) && b[next] == ':' {
+			r.add(text(b[i:end], &buf), known)
+		}
+		i = end - 1
 	}
-	return i + 1
 }
 
 func (r *FieldReport) add(name []byte, vocabulary []string) {

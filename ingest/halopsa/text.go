@@ -1,6 +1,9 @@
 package halopsa
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // maxText bounds what is read as an id or as a name: a GUID has 36 characters,
 // the longest event name that was seen has forty. What is longer is no id, and
@@ -99,18 +102,16 @@ func equalFold(a []byte, b string) bool {
 	return true
 }
 
-// isID reports whether t can be an opaque id. A display text has blanks in it. A
-// GUID of zeros, by which .NET programs say "none", would make all events one
-// if it were taken for an identity.
+// isID reports whether t can be an opaque id. A display text has blanks in it, and
+// a GUID of zeros would make all events one if it were taken for an identity.
 func isID(t []byte) bool {
-	zeros := true
-	for _, c := range t {
-		if c <= ' ' {
-			return false
-		}
-		zeros = zeros && (c == '0' || c == '-' || c == '{' || c == '}')
-	}
-	return !zeros
+	return !noGUID(t) && !bytes.ContainsFunc(t, func(r rune) bool { return r <= ' ' })
+}
+
+// noGUID reports whether t is how .NET programs say "none": a GUID of zeros, in
+// braces or not, or a zero.
+func noGUID(t []byte) bool {
+	return len(bytes.Trim(t, "0-{}")) == 0
 }
 
 // unbraced is t without the braces around it.

@@ -30,14 +30,17 @@ type walker struct {
 	// the delivery's items. An object that is only a wrapper has few.
 	arrays    [16]array
 	numArrays int
+
+	tooMany bool // there were more items than maxItems, which were stepped over
 }
 
 type array struct{ name, value span }
 
-// maxItems bounds what a delivery of little but commas can make of memory. Two
-// mebibytes have no room for half as many envelopes. With more items than that,
-// the delivery is one undecodable item.
-const maxItems = 1 << 17
+// maxItems is how many items a delivery may have. Each becomes a record, and all
+// of a delivery's records are on their way to Kafka at once: with the sixty
+// thousand for which a body has room, one connection would fill the producer and
+// leave nothing to the others.
+const maxItems = 2000
 
 // delivery steps over the whole body and collects its items. It returns the
 // body's end, malformed or tooDeep.
@@ -54,8 +57,8 @@ func (w *walker) delivery() int {
 		if i = w.item(i, 1, &outer); i < 0 {
 			return i
 		}
-		lent := outer.lent && w.lentByArray()
-		if outer.standsAlone() && !lent || !w.batch(&outer) || lent && w.actionsOf(&outer) {
+		byElement := outer.byAction && w.actionIsElement()
+		if outer.standsAlone() && !byElement || !w.batch(&outer) || byElement && w.actionsOf(&outer) {
 			w.items = append(w.items[:0], outer)
 		}
 	case i < len(w.b) && w.b[i] == '[':
@@ -71,7 +74,7 @@ func (w *walker) delivery() int {
 	if i = skipSpace(w.b, i); i < len(w.b) {
 		return malformed
 	}
-	if !slices.ContainsFunc(w.items, item.hasEnvelope) || len(w.items) >= maxItems {
+	if !slices.ContainsFunc(w.items, item.hasEnvelope) {
 		w.items = append(w.items[:0], item{at: span{int32(start), int32(end)}})
 	}
 	return i
@@ -81,7 +84,8 @@ func (w *walker) delivery() int {
 // array itself too.
 func (w *walker) list(i, depth int) int {
 	return w.elements(i, func(i int) int {
-		if len(w.items) >= maxItems {
+		if len(w.items) == maxItems {
+			w.tooMany = true
 			return skipValue(w.b, i, depth)
 		}
 		w.items = append(w.items, item{})
@@ -138,11 +142,11 @@ func (w *walker) item(i, depth int, it *item) int {
 // all, and an item leaves out, the item takes from there.
 func (w *walker) batch(outer *item) bool {
 	for _, a := range w.arrays[:w.numArrays] {
-		first := len(w.items)
+		first, tooMany := len(w.items), w.tooMany
 		w.list(int(a.value.from), 2)
 		added := w.items[first:]
 		if !slices.ContainsFunc(added, func(it item) bool { return it.marked }) {
-			w.items = w.items[:first]
+			w.items, w.tooMany = w.items[:first], tooMany
 			continue
 		}
 		for k := range added {
@@ -152,9 +156,9 @@ func (w *walker) batch(outer *item) bool {
 	return len(w.items) > 0
 }
 
-// lentByArray reports whether the action of the lone object at hand is an
+// actionIsElement reports whether the action of the lone object at hand is an
 // element of one of its arrays.
-func (w *walker) lentByArray() bool {
+func (w *walker) actionIsElement() bool {
 	action, _ := w.action()
 	return slices.ContainsFunc(w.arrays[:w.numArrays], func(a array) bool {
 		for _, f := range [...]field{fTicketID, fTicketid} {
