@@ -3,13 +3,14 @@ package ingest
 import (
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // refusal is an answer other than 200. There is a fixed set of them, so that
 // nothing of a request can get into its answer.
 type refusal struct {
 	status  int
-	result  result // "" for a request that is no delivery at all
+	result  result // "" for a request that is none of ours
 	code    string
 	message string
 
@@ -28,8 +29,12 @@ var (
 		status: http.StatusNotFound, code: "not_found",
 		message: "there is nothing at this path; deliveries are posted to /v1/webhooks/halo/{connection}", closes: true,
 	}
+	refusedNotFound = &refusal{
+		status: http.StatusNotFound, result: notFound, code: "not_found",
+		message: "there is no webhook at this path; deliveries are posted to /v1/webhooks/halo/{connection}", closes: true,
+	}
 	refusedMethod = &refusal{
-		status: http.StatusMethodNotAllowed, code: "method_not_allowed",
+		status: http.StatusMethodNotAllowed, result: notFound, code: "method_not_allowed",
 		message: "deliveries are posted", header: "Allow", value: http.MethodPost, closes: true,
 	}
 
@@ -39,14 +44,18 @@ var (
 		message: "the connection or its secret is not known", header: "WWW-Authenticate", value: `Basic realm="halo-connector"`, closes: true,
 	}
 
-	refusedRate = &refusal{
+	refusedOpen = &refusal{
 		status: http.StatusTooManyRequests, result: rateLimited, code: "rate_limited",
-		message: "too many deliveries on this connection", header: "Retry-After", value: "1",
+		message: "too many deliveries of this connection are open", header: "Retry-After", value: "1", closes: true,
 	}
 
 	refusedSize = &refusal{
 		status: http.StatusRequestEntityTooLarge, result: tooLarge, code: "too_large",
 		message: "the body is larger than a delivery may be", closes: true,
+	}
+	refusedItems = &refusal{
+		status: http.StatusRequestEntityTooLarge, result: tooLarge, code: "too_large",
+		message: "the delivery has more than 2000 items",
 	}
 	refusedEncoding = &refusal{
 		status: http.StatusUnsupportedMediaType, result: malformed, code: "unsupported_encoding",
@@ -73,9 +82,13 @@ var (
 		message: "the body is nested too deeply",
 	}
 
+	refusedMemory = &refusal{
+		status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
+		message: "too many large deliveries are open; send it again", header: "Retry-After", value: "5", closes: true,
+	}
 	refusedKafka = &refusal{
 		status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
-		message: "the delivery could not be kept; send it again", header: "Retry-After", value: "5",
+		message: "the delivery could not be kept for certain; send it again", header: "Retry-After", value: "5",
 	}
 	refusedTable = &refusal{
 		status: http.StatusServiceUnavailable, result: unavailable, code: "unavailable",
@@ -90,6 +103,16 @@ var (
 		message: "the delivery could not be handled", closes: true,
 	}
 )
+
+// refusedRate is the answer to a connection that has sent more items than it may,
+// and may send again after wait.
+func refusedRate(wait time.Duration) *refusal {
+	seconds := int64((wait + time.Second - 1) / time.Second)
+	return &refusal{
+		status: http.StatusTooManyRequests, result: rateLimited, code: "rate_limited",
+		message: "too many items on this connection", header: "Retry-After", value: strconv.FormatInt(max(seconds, 1), 10), closes: true,
+	}
+}
 
 // Error makes a refusal what a reader of the body can fail with.
 func (f *refusal) Error() string { return f.message }
@@ -108,6 +131,9 @@ func (f *refusal) write(w http.ResponseWriter) {
 	body = append(body, `","message":"`...)
 	body = append(body, f.message...) // our words, none of which needs an escape
 	body = append(body, `"}}`...)
+	// net/http would add it too, but not to an answer that is flushed: one that is
+	// then written down would differ from one that is not.
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	writeJSON(w, f.status, body)
 }
 
@@ -122,7 +148,8 @@ func writeAccepted(w http.ResponseWriter, events, skipped int) {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
-	w.Header()["Content-Type"] = contentType
+	h := w.Header()
+	h["Content-Type"] = contentType
 	w.WriteHeader(status)
 	// Whoever does not read the answer sends again, which folds.
 	_, _ = w.Write(body)

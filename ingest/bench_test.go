@@ -37,8 +37,8 @@ func BenchmarkNaive18K(b *testing.B) { benchmarkAlone(b, "naive", 18<<10) }
 func BenchmarkNaive2K(b *testing.B)  { benchmarkAlone(b, "naive", 2<<10) }
 
 func benchmarkAlone(b *testing.B, name string, size int) {
-	cfg, topics := benchBroker(b)
-	c := startContender(b, name, cfg, topics)
+	cfg, _ := benchBroker(b)
+	c := startContender(b, name, cfg)
 	b.ReportAllocs() // of the sender and the broker
 	ours, theirs := cpu(), c.cpu(b)
 	post(b, c.addr, size)
@@ -49,14 +49,14 @@ func benchmarkAlone(b *testing.B, name string, size int) {
 }
 
 // serveEdge serves an edge until ctx is done.
-func serveEdge(ctx context.Context, cfg kafka.Config, topic string, ln net.Listener) error {
+func serveEdge(ctx context.Context, cfg kafka.Config, topics schemas.Topics, ln net.Listener) error {
 	silent, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cl, err := kafka.NewProducer(cfg, silent, reg)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cl, topic), silent, reg)
+	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cl, topics, reg), silent, reg)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func serveEdge(ctx context.Context, cfg kafka.Config, topic string, ln net.Liste
 
 // serveNaive serves what an afternoon gives: the standard library and the
 // client's defaults.
-func serveNaive(ctx context.Context, cfg kafka.Config, topic string, ln net.Listener) error {
+func serveNaive(ctx context.Context, cfg kafka.Config, topics schemas.Topics, ln net.Listener) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...))
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func serveNaive(ctx context.Context, cfg kafka.Config, topic string, ln net.List
 			http.Error(w, "internal", http.StatusInternalServerError)
 			return
 		}
-		if err := cl.ProduceSync(r.Context(), &kgo.Record{Topic: topic, Key: []byte(connection.Tenant), Value: value}).FirstErr(); err != nil {
+		if err := cl.ProduceSync(r.Context(), &kgo.Record{Topic: topics.Events, Key: []byte(connection.Tenant), Value: value}).FirstErr(); err != nil {
 			http.Error(w, "unavailable", http.StatusServiceUnavailable)
 			return
 		}
@@ -126,7 +126,7 @@ func benchEdge(b *testing.B) (addr string) {
 	ln := listen(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serveEdge(ctx, cfg, topics.Events, ln) }()
+	go func() { served <- serveEdge(ctx, cfg, topics, ln) }()
 	b.Cleanup(func() { cancel(); <-served })
 	return ln.Addr().String()
 }

@@ -3,11 +3,8 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/time/rate"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
@@ -41,35 +38,4 @@ func ParseConnection(r *kgo.Record) (schemas.Connection, error) {
 		return schemas.Connection{}, fmt.Errorf("%w: the key is not the connection's id", schemas.ErrMalformed)
 	}
 	return c, nil
-}
-
-// lanes bound what one connection can ask of the edge, so that one tenant's
-// flood costs the others nothing. Only authenticated deliveries open a lane:
-// there are never more lanes than connections.
-type lanes struct {
-	perSecond int // deliveries; 0: no bound
-	open      sync.Map
-}
-
-// lane is one connection's.
-type lane struct {
-	deliveries *rate.Limiter
-	reports    *rate.Limiter // lines in the log about deliveries without envelope
-}
-
-func (l *lanes) of(id schemas.ConnectionID) *lane {
-	if v, ok := l.open.Load(id); ok {
-		return v.(*lane)
-	}
-	limit := rate.Limit(l.perSecond)
-	if l.perSecond == 0 {
-		limit = rate.Inf
-	}
-	v, _ := l.open.LoadOrStore(id, &lane{
-		deliveries: rate.NewLimiter(limit, 2*l.perSecond),
-		// Whoever sets up a payload sends it a few times and reads the log; a
-		// webhook that is set up wrongly sends thousands.
-		reports: rate.NewLimiter(rate.Every(time.Minute), 5),
-	})
-	return v.(*lane)
 }

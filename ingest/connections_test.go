@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
@@ -37,23 +36,6 @@ func TestARecordOfAConnectionIsTakenUnderItsOwnKeyOnly(t *testing.T) {
 	}
 }
 
-func TestTheFloodOfOneConnectionIsNotAnothers(t *testing.T) {
-	now := time.Date(2026, 10, 2, 14, 3, 30, 0, time.UTC)
-	bounded := lanes{perSecond: 1}
-	for range 100 {
-		bounded.of("noisy").deliveries.AllowN(now, 1)
-	}
-	if bounded.of("noisy").deliveries.AllowN(now, 1) || !bounded.of("quiet").deliveries.AllowN(now, 1) {
-		t.Error("the two share a bound")
-	}
-	unbounded := lanes{}
-	for i := range 100_000 {
-		if !unbounded.of("noisy").deliveries.AllowN(now, 1) {
-			t.Fatalf("without a bound, delivery %d is refused", i)
-		}
-	}
-}
-
 func TestABodyTakesNoMoreMemoryThanItsBound(t *testing.T) {
 	const bound = 1 << 20
 	var member bytes.Buffer
@@ -67,10 +49,10 @@ func TestABodyTakesNoMoreMemoryThanItsBound(t *testing.T) {
 		"a large empty word": {Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), ContentLength: bound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &bodies{max: bound}
+			p := newBodies(bound)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			refusal := p.read(r, p.get())
+			_, _, refusal := p.read(r, new(sender))
 			runtime.ReadMemStats(&after)
 			most := uint64(6 * bound) // doubling, and what gzip itself takes
 			if r.ContentLength == bound {

@@ -21,7 +21,7 @@ import (
 
 // contenderMark is the environment variable that makes a process of this test
 // binary one of the two that a benchmark compares: "edge" or "naive", a broker
-// and the topic, with blanks between.
+// and the prefix of the topics, with blanks between.
 const contenderMark = "HALO_INGEST_CONTENDER"
 
 func TestMain(m *testing.M) {
@@ -39,9 +39,9 @@ func TestMain(m *testing.M) {
 // by a line, until in ends.
 func contend(what string, in io.Reader, out io.Writer) error {
 	f := strings.Fields(what)
-	serve := map[string]func(context.Context, kafka.Config, string, net.Listener) error{"edge": serveEdge, "naive": serveNaive}[f[0]]
+	serve := map[string]func(context.Context, kafka.Config, schemas.Topics, net.Listener) error{"edge": serveEdge, "naive": serveNaive}[f[0]]
 	if len(f) != 3 || serve == nil {
-		return errors.New("want a contender, a broker and a topic")
+		return errors.New("want a contender, a broker and a prefix")
 	}
 	if f[0] == "edge" {
 		daemon.CollectSeldom(100 << 20) // as cmd/ingest does
@@ -52,7 +52,7 @@ func contend(what string, in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serve(ctx, kafka.Config{Brokers: f[1:2]}, f[2], ln) }()
+	go func() { served <- serve(ctx, kafka.Config{Brokers: f[1:2]}, schemas.NewTopics(f[2]), ln) }()
 	fmt.Fprintln(out, ln.Addr())
 	for asked := bufio.NewScanner(in); asked.Scan(); {
 		fmt.Fprintln(out, int64(cpu()))
@@ -69,14 +69,14 @@ type contender struct {
 	said *bufio.Scanner
 }
 
-func startContender(b *testing.B, name string, cfg kafka.Config, topics schemas.Topics) *contender {
+func startContender(b *testing.B, name string, cfg kafka.Config) *contender {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", contenderMark, name, cfg.Brokers[0], topics.Events))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %s %s", contenderMark, name, cfg.Brokers[0], schemas.DefaultTopicPrefix))
 	cmd.Stderr = os.Stderr
 	ask, err := cmd.StdinPipe()
 	if err != nil {

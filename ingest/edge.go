@@ -17,9 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/time/rate"
 
-	"github.com/worksights/halo-connector/ingest/halopsa"
 	"github.com/worksights/halo-connector/internal/tracing"
-	"github.com/worksights/halo-connector/schemas"
 )
 
 const (
@@ -27,24 +25,15 @@ const (
 	// and after gunzip. Full objects embed the text of actions and notes.
 	DefaultMaxBody = 2 << 20
 
-	// DefaultRateLimit is how many deliveries a second one connection may send
-	// for long; for a moment it is twice that.
+	// DefaultRateLimit is how many items a second one connection may send for
+	// long; for a moment it is twice that.
 	DefaultRateLimit = 200
-
-	// kafkaBudget is how long one delivery may wait for Kafka altogether, so
-	// that its answer comes within two seconds: that is what senders of
-	// webhooks wait for before they call a receiver dead.
-	//
-	// The two catch-ups that a delivery may need at the most take 1.64 s
-	// (catchup.go) where Kafka is so slow that they only just succeed; nothing
-	// is left for the acknowledgement then, and the answer is 503.
-	kafkaBudget = 1500 * time.Millisecond
 )
 
 // Config is what an operator may set.
 type Config struct {
 	MaxBodyBytes int64            // 0: DefaultMaxBody
-	RateLimit    int              // deliveries a second and connection, for a moment twice as many; 0: no bound
+	RateLimit    int              // items a second and connection, for a moment twice as many; 0: no bound
 	Drain        time.Duration    // how long Run waits for open requests at its end; 0: 5 s
 	Now          func() time.Time // nil: time.Now
 	Tracer       trace.Tracer     // of the deliveries that are followed; nil: none is
@@ -63,9 +52,9 @@ type Edge struct {
 	tracer      trace.Tracer
 
 	metrics  *metrics
-	bodies   bodies
-	lanes    lanes
-	catchUps *catchUps
+	bodies   *bodies
+	senders  senders
+	asked    atomic.Int64  // when the table was last asked to catch up; see delivery.catchUp
 	troubles *rate.Limiter // lines in the log about Kafka
 
 	draining atomic.Bool
@@ -86,9 +75,6 @@ func New(cfg Config, connections Connections, log Log, logger *slog.Logger, reg 
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Tracer == nil {
-		cfg.Tracer = tracing.Nothing()
-	}
 	return &Edge{
 		connections: connections,
 		log:         log,
@@ -96,192 +82,102 @@ func New(cfg Config, connections Connections, log Log, logger *slog.Logger, reg 
 		now:         cfg.Now,
 		drain:       cfg.Drain,
 		tracer:      cfg.Tracer,
-		metrics:     newMetrics(reg),
-		bodies:      bodies{max: cfg.MaxBodyBytes},
-		lanes:       lanes{perSecond: cfg.RateLimit},
-		catchUps:    newCatchUps(connections.CatchUp),
+		metrics:     newMetrics(reg, cfg.Now),
+		bodies:      newBodies(cfg.MaxBodyBytes),
+		senders:     senders{itemsPerSecond: float64(cfg.RateLimit)},
 		// An outage is thousands of refusals and one fact.
 		troubles: rate.NewLimiter(rate.Every(10*time.Second), 1),
 	}, nil
 }
 
-// route is the path of the endpoint, before the connection's id.
-const route = "/v1/webhooks/halo/"
-
 // ServeHTTP answers one request.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	arrived := e.now()
 	defer e.survive(w)
-	ctx, span := e.tracer.Start(r.Context(), "delivery", trace.WithSpanKind(trace.SpanKindServer))
-	defer span.End()
-	if span.IsRecording() {
-		r = r.WithContext(ctx)
+	d := delivery{edge: e, arrived: e.now(), ctx: context.Background()}
+	if e.tracer != nil {
+		var span trace.Span
+		d.ctx, span = e.tracer.Start(d.ctx, "delivery", trace.WithSpanKind(trace.SpanKindServer))
+		defer span.End()
+		defer d.describe(span)
 	}
-	good, skipped, refusal := e.serve(r, arrived)
-	if refusal == nil {
-		span.SetAttributes(attribute.Int("events", good), attribute.Int("skipped", skipped))
-		e.metrics.answered(good + skipped)
-		writeAccepted(w, good, skipped)
+	defer d.close()
+	if d.refusal = d.serve(r); d.refusal == nil {
+		e.metrics.answered(&d)
+		writeAccepted(w, d.good, d.skipped)
+	} else {
+		e.metrics.refused(&d)
+		d.refusal.write(w)
+	}
+	if d.worthNoting() {
+		// The answer is out before anything is made of it: how long a refusal takes
+		// must not tell a guesser which connections there are.
+		_ = http.NewResponseController(w).Flush()
+		d.note()
+	}
+}
+
+// serve returns nil where the delivery is kept, or is a test.
+func (d *delivery) serve(r *http.Request) *refusal {
+	id, within, ok := connectionIn(r.URL.Path)
+	switch {
+	case !within:
+		return refusedPath
+	case !ok:
+		return refusedNotFound
+	case r.Method != http.MethodPost:
+		return refusedMethod
+	case d.edge.draining.Load():
+		return refusedShutdown
+	}
+	d.id = id
+	if refusal := d.authenticate(r); refusal != nil {
+		return refusal
+	}
+	if refusal := d.sender.begin(d.arrived); refusal != nil {
+		return refusal
+	}
+	d.open = true
+	if refusal := d.decode(r); refusal != nil {
+		return refusal
+	}
+	return d.keep()
+}
+
+// The path of the endpoint, before the connection's id, and what everything
+// below is ours to answer for.
+const (
+	route = "/v1/webhooks/halo/"
+	realm = "/v1/webhooks/"
+)
+
+// connectionIn finds the connection's id in a path. within reports whether the path
+// is one of ours, whatever it names.
+//
+// The webhook's address is kept by Halo, where people edit it. Where a slash was
+// added to it, or capitals were made of it, it can mean one thing only, and it is
+// taken for that; escapes are resolved by net/http.
+func connectionIn(path string) (id string, within, ok bool) {
+	if id, ok = strings.CutPrefix(path, route); !ok {
+		parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+		path = "/" + strings.ToLower(strings.Join(parts, "/"))
+		if id, ok = strings.CutPrefix(path, route); !ok {
+			return "", strings.HasPrefix(path+"/", realm), false
+		}
+	}
+	id = strings.ToLower(strings.TrimRight(id, "/"))
+	return id, true, id != "" && !strings.Contains(id, "/")
+}
+
+// describe says on the span how the delivery ended.
+func (d *delivery) describe(span trace.Span) {
+	if d.connection.Tenant != "" {
+		span.SetAttributes(attribute.String("tenant", string(d.connection.Tenant)), attribute.String("connection", string(d.connection.ID)))
+	}
+	if d.refusal != nil {
+		tracing.Failed(span, string(d.refusal.result))
 		return
 	}
-	if refusal.result != "" {
-		e.metrics.deliveries[refusal.result].Inc()
-	}
-	tracing.Failed(span, string(refusal.result))
-	refusal.write(w)
-}
-
-func (e *Edge) serve(r *http.Request, arrived time.Time) (good, skipped int, _ *refusal) {
-	id, ok := strings.CutPrefix(r.URL.Path, route)
-	switch {
-	case !ok || id == "" || strings.Contains(id, "/"):
-		return 0, 0, refusedPath
-	case r.Method != http.MethodPost:
-		return 0, 0, refusedMethod
-	case e.draining.Load():
-		return 0, 0, refusedShutdown
-	}
-	d := delivery{edge: e, id: id, arrived: arrived}
-	if refusal := d.authenticate(r); refusal != nil {
-		return 0, 0, refusal
-	}
-	trace.SpanFromContext(r.Context()).SetAttributes(
-		attribute.String("tenant", string(d.connection.Tenant)), attribute.String("connection", string(d.connection.ID)))
-	lane := e.lanes.of(d.connection.ID)
-	if !lane.deliveries.AllowN(arrived, 1) {
-		return 0, 0, refusedRate
-	}
-	events, refusal := d.decode(r, lane)
-	if refusal != nil {
-		return 0, 0, refusal
-	}
-	if refusal := d.keep(r.Context(), events); refusal != nil {
-		return 0, 0, refusal
-	}
-	good, skipped = e.metrics.accept(d.connection.Tenant, events, arrived, e.now().Sub(arrived))
-	return good, skipped, nil
-}
-
-// delivery is one request on its way through the edge.
-type delivery struct {
-	edge       *Edge
-	id         string
-	arrived    time.Time
-	connection schemas.Connection
-	waited     time.Duration // for Kafka, so far
-}
-
-// authenticate sets the delivery's connection if the request proves to be its.
-//
-// An unknown connection and a wrong secret take the same steps: the digest of
-// the secret, a comparison, a catch-up, the digest and the comparison again.
-// Without credentials that could fit there is nothing to find out by waiting.
-func (d *delivery) authenticate(r *http.Request) *refusal {
-	user, password, ok := r.BasicAuth()
-	if !ok || user != d.id {
-		return refusedSecret
-	}
-	secret := schemas.Secret(password)
-	if d.verify(secret) {
-		return nil
-	}
-	// Perhaps connect answered a moment ago and the table lags. A delivery must
-	// not be called a forgery for that, nor because Kafka is away.
-	if err := d.catchUp(r.Context()); err != nil {
-		d.edge.trouble("the table of connections cannot catch up with Kafka, so an unknown secret cannot be refused", err)
-		return refusedTable
-	}
-	if d.verify(secret) {
-		return nil
-	}
-	return refusedSecret
-}
-
-func (d *delivery) verify(secret schemas.Secret) bool {
-	connection, ok := d.edge.connections.Get(d.id)
-	if !ok {
-		// With the id that was asked for, since its length is digested.
-		connection = schemas.Connection{ID: schemas.ConnectionID(d.id)}
-	}
-	d.connection = connection
-	return connection.Verify(secret, d.arrived)
-}
-
-// catchUp waits for the table, within the delivery's budget.
-func (d *delivery) catchUp(ctx context.Context) error {
-	start := time.Now()
-	defer func() { d.waited += time.Since(start) }()
-	return d.edge.catchUps.wait(ctx)
-}
-
-// decode reads the body and gives what is left of it: ids and times.
-func (d *delivery) decode(r *http.Request, lane *lane) ([]schemas.Event, *refusal) {
-	e := d.edge
-	buf := e.bodies.get()
-	defer e.bodies.put(buf)
-	if refusal := e.bodies.read(r, buf); refusal != nil {
-		return nil, refusal
-	}
-	e.metrics.body.Observe(float64(len(buf.b)))
-
-	res, err := halopsa.Decode(buf.b, halopsa.Delivery{Connection: d.connection, ReceivedAt: d.arrived})
-	if err == nil && lagging(res.Events) {
-		// The verifier fits, and yet the webhook or the notification is not the
-		// one of the table: true of an old webhook, and of a table that lags
-		// behind a connection that was just made or renewed.
-		if err := d.catchUp(r.Context()); err != nil {
-			e.trouble("the table of connections cannot catch up with Kafka, so a delivery cannot be judged", err)
-			return nil, refusedTable
-		}
-		if current, ok := e.connections.Get(d.id); ok {
-			d.connection = current
-			res, err = halopsa.Decode(buf.b, halopsa.Delivery{Connection: current, ReceivedAt: d.arrived})
-		}
-	}
-	switch {
-	case errors.Is(err, halopsa.ErrTooDeep):
-		return nil, refusedDepth
-	case err != nil:
-		return nil, refusedJSON
-	}
-	e.report(d, res, lane)
-	return res.Events, nil
-}
-
-// lagging reports whether a newer record of the connection could give another
-// answer.
-func lagging(events []schemas.Event) bool {
-	for i := range events {
-		if r := events[i].Refusal; r == schemas.StaleWebhook || r == schemas.UnknownKind {
-			return true
-		}
-	}
-	return false
-}
-
-// report logs which names a delivery without an envelope had, as far as they
-// are the vendor's.
-func (e *Edge) report(d *delivery, res halopsa.Result, lane *lane) {
-	for i := range res.Events {
-		if res.Events[i].Refusal != schemas.Undecodable {
-			return
-		}
-	}
-	if lane.reports.AllowN(d.arrived, 1) {
-		e.logger.Warn("a delivery names no ticket",
-			"tenant", d.connection.Tenant, "connection", d.connection.ID, "fields", res.Fields)
-	}
-}
-
-// keep hands the events to the log and waits for its acknowledgement.
-func (d *delivery) keep(ctx context.Context, events []schemas.Event) *refusal {
-	ctx, cancel := context.WithTimeout(ctx, kafkaBudget-d.waited)
-	defer cancel()
-	if err := d.edge.log.Append(ctx, events); err != nil {
-		d.edge.trouble("a delivery could not be kept and was answered 503", err)
-		return refusedKafka
-	}
-	return nil
+	span.SetAttributes(attribute.Int("events", d.good), attribute.Int("skipped", d.skipped))
 }
 
 func (e *Edge) trouble(what string, err error) {

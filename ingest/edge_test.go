@@ -7,8 +7,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -42,8 +45,21 @@ func as(user, secret string) *http.Request {
 
 func to(method, path string) *http.Request {
 	r := request(changed)
-	r.Method, r.URL.Path = method, path
+	u, err := url.Parse("http://edge" + path)
+	if err != nil {
+		panic(err)
+	}
+	r.Method, r.URL = method, u
 	return r
+}
+
+// items is n items, each of which has an id of its own.
+func items(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = strings.Replace(changed, "0a1b2c3d4e5f", fmt.Sprintf("%012x", i), 1)
+	}
+	return "[" + strings.Join(all, ",") + "]"
 }
 
 func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
@@ -63,10 +79,20 @@ func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
 		{"an event", request(changed), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
 		{"a batch with an event of no known kind", request("[" + changed + "," + unknown + "," + changed + "]"), nil, 200, `{"events":2,"skipped":1}`, "accepted", 3},
 		{"an event of another webhook", request(strings.Replace(changed, "c0a8", "dead", 1)), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
-		{"an empty array", request(`[]`), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
-		{"an empty object", request(`{}`), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
-		{"null", request(`null`), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
-		{"400 levels", request(strings.Repeat("[", 400) + strings.Repeat("]", 400)), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
+		{"members of Halo's and no ticket", request(`{"event":"x","agent_id":3}`), nil, 200, `{"events":0,"skipped":1}`, "accepted", 1},
+		{"such an item beside others", request(`[` + changed + `,{"event":"x"}]`), nil, 200, `{"events":1,"skipped":1}`, "accepted", 2},
+		{"400 levels", request(`{"details":` + strings.Repeat("[", 399) + strings.Repeat("]", 399) + `,` + changed[1:]), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"2,000 items", request(items(2000)), nil, 200, `{"events":2000,"skipped":0}`, "accepted", 2000},
+
+		{"a test: no body", request(``), down, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: no body, gzip", encoded(``, "gzip"), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: no body in gzip", encoded(zip(``), "gzip"), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: blanks", request(" \r\n"), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: an empty array", request(`[]`), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: an empty object", request(`{}`), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: null", request(`null`), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: a word", request(`"test"`), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
+		{"a test: a member of somebody's", request(`{"test":true}`), nil, 200, `{"events":0,"skipped":0}`, "test", 0},
 		{"half a surrogate pair and a repeated member", request(`{"summary":"\ud800","a":1,"a":2,` + changed[1:]), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
 		{"gzip", encoded(zip(changed), "gzip"), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
 		{"gzip by its other names", encoded(zip(changed), " X-GZIP "), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
@@ -75,7 +101,6 @@ func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
 		{"chunks", requestOf(io.MultiReader(strings.NewReader(changed))), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
 
 		{"no JSON", request(`<html>`), nil, 400, "malformed", "malformed", 0},
-		{"no body", request(``), nil, 400, "malformed", "malformed", 0},
 		{"1,001 levels", request(strings.Repeat("[", 1001) + strings.Repeat("]", 1001)), nil, 400, "malformed", "malformed", 0},
 		{"gzip that is none", encoded(changed, "gzip"), nil, 400, "malformed", "malformed", 0},
 		{"gzip that is cut", encoded(zip(changed)[:40], "gzip"), nil, 400, "malformed", "malformed", 0},
@@ -86,6 +111,9 @@ func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
 		{"over 2 MiB unpacked", encoded(zip(changed+strings.Repeat(" ", 2<<20)), "gzip"), nil, 413, "too_large", "too_large", 0},
 		{"a gigabyte unpacked", encoded(bomb(), "gzip"), nil, 413, "too_large", "too_large", 0},
 
+		{"2,001 items", request(items(2001)), nil, 413, "too_large", "too_large", 0},
+		{"60,000 items of next to nothing", request("[" + strings.Repeat(`{"id":0},`, 59_999) + `{"id":0}]`), nil, 413, "too_large", "too_large", 0},
+
 		{"a wrong secret", as(id, "wrong"), nil, 401, "unauthorized", "unauthorized", 0},
 		{"an empty secret", as(id, ""), nil, 401, "unauthorized", "unauthorized", 0},
 		{"another connection's name", as(other, demoSecret), nil, 401, "unauthorized", "unauthorized", 0},
@@ -95,14 +123,26 @@ func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
 
 		{"Kafka does not acknowledge", request(changed), down, 503, "unavailable", "unavailable", 0},
 
-		{"GET", to(http.MethodGet, "/v1/webhooks/halo/"+id), nil, 405, "method_not_allowed", "", 0},
-		{"another path", to(http.MethodPost, "/v1/webhooks/jira/"+id), nil, 404, "not_found", "", 0},
-		{"no connection in the path", to(http.MethodPost, "/v1/webhooks/halo/"), nil, 404, "not_found", "", 0},
-		{"too much in the path", to(http.MethodPost, "/v1/webhooks/halo/"+id+"/x"), nil, 404, "not_found", "", 0},
+		{"a slash at the end", to(http.MethodPost, "/v1/webhooks/halo/"+id+"/"), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"slashes", to(http.MethodPost, "//v1/webhooks//halo/"+id+"//"), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"the id in capitals", to(http.MethodPost, "/v1/webhooks/halo/"+strings.ToUpper(id)), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"all in capitals", to(http.MethodPost, "/V1/WEBHOOKS/HALO/"+strings.ToUpper(id)), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"an escaped letter", to(http.MethodPost, fmt.Sprintf("/v1/webhooks/h%%61lo/%%%02x%s", id[0], id[1:])), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+		{"the user in capitals", as(strings.ToUpper(id), demoSecret), nil, 200, `{"events":1,"skipped":0}`, "accepted", 1},
+
+		{"GET", to(http.MethodGet, "/v1/webhooks/halo/"+id), nil, 405, "method_not_allowed", "not_found", 0},
+		{"PUT", to(http.MethodPut, "/v1/webhooks/halo/"+id+"/"), nil, 405, "method_not_allowed", "not_found", 0},
+		{"OPTIONS", to(http.MethodOptions, "/v1/webhooks/halo/"+id), nil, 405, "method_not_allowed", "not_found", 0},
+		{"another product", to(http.MethodPost, "/v1/webhooks/jira/"+id), nil, 404, "not_found", "not_found", 0},
+		{"GET of another product", to(http.MethodGet, "/v1/webhooks/jira/"+id), nil, 404, "not_found", "not_found", 0},
+		{"no connection in the path", to(http.MethodPost, "/v1/webhooks/halo/"), nil, 404, "not_found", "not_found", 0},
+		{"nothing but webhooks", to(http.MethodPost, "/v1/webhooks/"), nil, 404, "not_found", "not_found", 0},
+		{"too much in the path", to(http.MethodPost, "/v1/webhooks/halo/"+id+"/x"), nil, 404, "not_found", "not_found", 0},
+		{"another path", to(http.MethodPost, "/v1/tenants"), nil, 404, "not_found", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, ingest.Config{})
+			b := newBench(t, ingest.Config{RateLimit: 200})
 			b.log.append = c.kafka
 			dial, _ := b.serve(t)
 			got := send(t, dial, c.request)
@@ -122,7 +162,7 @@ func TestEachCaseOfTheContractHasItsAnswer(t *testing.T) {
 			if n := len(b.log.kept()); n != c.kept {
 				t.Errorf("kept %d events, want %d", n, c.kept)
 			}
-			for _, result := range []string{"accepted", "malformed", "unauthorized", "too_large", "rate_limited", "unavailable"} {
+			for _, result := range []string{"accepted", "test", "malformed", "unauthorized", "too_large", "rate_limited", "unavailable", "not_found"} {
 				want := 0
 				if result == c.result {
 					want = 1
@@ -258,6 +298,17 @@ func TestWithoutKafkaNobodyIsCalledAForger(t *testing.T) {
 	}
 }
 
+func TestHEADIsCountedToo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, ingest.Config{})
+	r := httptest.NewRequest(http.MethodHead, "/v1/webhooks/halo/"+string(demoConnection().ID), nil)
+	w := httptest.NewRecorder()
+	b.edge.ServeHTTP(w, r)
+	if w.Code != 405 || b.count(t, "not_found") != 1 {
+		t.Errorf("answered %d, counted %d", w.Code, b.count(t, "not_found"))
+	}
+}
+
 func TestAConnectionIsLimitedAndGuessesAtItAreNotCounted(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 10, 2, 14, 3, 30, 0, time.UTC)
@@ -321,11 +372,12 @@ func TestReportsOfOneConnectionAreFew(t *testing.T) {
 	dial, stop := b.serve(t)
 	for range 50 {
 		send(t, dial, request(`{"summary":"x","whatever":1}`))
+		now = now.Add(time.Second) // in which one may be written down
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(b.said.String(), "names no ticket"); n != 5 {
+	if n := strings.Count(b.said.String(), "name no ticket"); n != 5 {
 		t.Errorf("%d lines for 50 such deliveries, want 5", n)
 	}
 	if want := `fields.known=summary fields.others=1`; !strings.Contains(b.said.String(), want) {

@@ -42,7 +42,7 @@ func plant(t *testing.T, opts ...kgo.Opt) (*kafkatest.Cluster, func() net.Conn) 
 		t.Fatal(err)
 	}
 	connections := table.New(reader, topics.Connections, ingest.ParseConnection, silent, reg)
-	edge, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(c.Client(t, opts...), topics.Events), silent, reg)
+	edge, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(c.Client(t, opts...), topics, reg), silent, reg)
 	if err != nil {
 		t.Fatal(err)
 	}

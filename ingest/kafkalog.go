@@ -2,92 +2,144 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// KafkaLog is the [Log] on the events topic.
+// KafkaLog is the [Log] on the topics of events and of refused deliveries.
 type KafkaLog struct {
-	cl    *kgo.Client
-	topic string
+	cl     *kgo.Client
+	topics schemas.Topics
+	late   prometheus.Counter
+	timers sync.Pool
+
+	// What was answered 503 and is still on its way, by tenant.
+	parking atomic.Int64 // of all tenants, so that nobody else looks at the map
+	mu      sync.Mutex
+	parked  map[schemas.Tenant]int
 }
 
-// NewKafkaLog returns the log on topic. The client is one of
-// [kafka.NewProducer], whose options are what "kept" rests on; the caller
-// closes it, after the last Append.
-func NewKafkaLog(cl *kgo.Client, topic string) *KafkaLog {
-	return &KafkaLog{cl: cl, topic: topic}
+// NewKafkaLog returns the log. The client is one of [kafka.NewProducer], whose
+// options are what "kept" rests on; the caller closes it, after the last Append.
+func NewKafkaLog(cl *kgo.Client, topics schemas.Topics, reg prometheus.Registerer) *KafkaLog {
+	return &KafkaLog{
+		cl: cl, topics: topics,
+		late: metric.Register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "halo_ingest_kept_after_refusal_total",
+			Help: "Events that Kafka acknowledged after their delivery had been answered 503. They are kept like any others, and a repeat folds; " +
+				"a steady rate says that Kafka takes longer than the edge may wait.",
+		})),
+		parked: make(map[schemas.Tenant]int),
+	}
 }
 
 var _ Log = (*KafkaLog)(nil)
 
-// eventSize is what an event takes as JSON: 430 bytes, and room for a long
-// tenant id.
-const eventSize = 512
+const (
+	// eventSize is what an event takes as JSON: 430 bytes, and room for a long
+	// tenant id.
+	eventSize = 512
+
+	// mostParked is how many events of one tenant may be on their way although
+	// nobody waits for them. Where one partition is away for an hour, its
+	// tenants would otherwise fill the producer and have all others refused.
+	mostParked = 4000
+
+	// mostNotes is how full the producer may be before a refused delivery is no
+	// longer written down: notes must not take the room of events.
+	mostNotes = 1000
+)
 
 // Append produces the events with the tenant as the key, so that one tenant's
 // keep their order, and waits until all of them are acknowledged by all in-sync
 // replicas.
 //
 // It does not wait for room: when the client already holds what it may, because
-// Kafka is slow or gone, Append fails at once. A record that was sent when ctx
-// ends stays with the client until its fate is known, as idempotence demands.
-func (l *KafkaLog) Append(ctx context.Context, events []schemas.Event) error {
+// Kafka is slow or gone, Append fails at once.
+func (l *KafkaLog) Append(ctx context.Context, events []schemas.Event, patience time.Duration) error {
 	if len(events) == 0 {
 		return nil
 	}
-	// The client keeps the records beyond ctx. They lie in two blocks of
+	tenant := events[0].Tenant
+	if patience <= 0 {
+		return fmt.Errorf("%w: the wait for the table took all the time", ErrUnavailable)
+	}
+	if l.parking.Load() > 0 && l.full(tenant) {
+		return fmt.Errorf("%w: too much of the tenant is on its way already", ErrUnavailable)
+	}
+	// The client keeps the records beyond this call. They lie in two blocks of
 	// memory, whatever their number, and in none that is used again.
 	records := make([]kgo.Record, len(events))
 	values := make([]byte, 0, len(events)*eventSize)
-	for i, e := range events {
+	for i := range events {
 		start := len(values)
-		values = e.AppendJSON(values)
-		records[i] = *kafka.Record(l.topic, string(e.Tenant), schemas.EventSchema, values[start:len(values):len(values)])
+		values = events[i].AppendJSON(values)
+		records[i] = *kafka.Record(l.topics.Events, string(tenant), schemas.EventSchema, values[start:len(values):len(values)])
 	}
-	p := &pending{done: make(chan struct{})}
-	p.open.Store(int32(len(records)))
-	for i := range records {
-		l.cl.TryProduce(ctx, &records[i], p.settle)
-	}
-	select {
-	case <-p.done:
-		if p.err != nil {
-			return notKept(p.err)
+	var outcome atomic.Int32 // whichever comes first
+	const settled, refused = 1, 2
+	batch := kafka.Send(ctx, l.cl, records, func(b *kafka.Batch) {
+		if !outcome.CompareAndSwap(0, settled) {
+			l.park(tenant, -len(events))
+			l.late.Add(float64(b.Acked()))
 		}
-		return nil
-	case <-ctx.Done():
-		return notKept(ctx.Err())
+	})
+	timer := l.timer(patience)
+	defer l.timers.Put(timer)
+	defer timer.Stop()
+	select {
+	case <-batch.Done():
+	case <-timer.C:
+		l.park(tenant, len(events))
+		if outcome.CompareAndSwap(0, refused) {
+			return fmt.Errorf("%w within %v", ErrUnavailable, patience)
+		}
+		l.park(tenant, -len(events))
+		<-batch.Done() // at this instant
+	}
+	if err := batch.Err(); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err) // what Kafka can say is about topics and brokers, never a value
+	}
+	return nil
+}
+
+func (l *KafkaLog) timer(d time.Duration) *time.Timer {
+	if t, ok := l.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (l *KafkaLog) full(tenant schemas.Tenant) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parked[tenant] >= mostParked
+}
+
+func (l *KafkaLog) park(tenant schemas.Tenant, events int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parking.Add(int64(events))
+	if l.parked[tenant] += events; l.parked[tenant] == 0 {
+		delete(l.parked, tenant)
 	}
 }
 
-// pending is one Append that waits for its promises.
-type pending struct {
-	open atomic.Int32
-	err  error // the first; written by promises, which kgo calls one after the other
-	done chan struct{}
-}
-
-func (p *pending) settle(_ *kgo.Record, err error) {
-	if err != nil && p.err == nil {
-		p.err = err
+// Note produces the record and waits for nothing.
+func (l *KafkaLog) Note(r schemas.Refused) {
+	if l.cl.BufferedProduceRecords() > mostNotes {
+		return
 	}
-	if p.open.Add(-1) == 0 {
-		close(p.done)
-	}
-}
-
-// notKept wraps both errors, so that the caller can tell the operator what
-// Kafka said. What Kafka can say is about topics and brokers, never a value.
-func notKept(err error) error {
-	if errors.Is(err, kgo.ErrMaxBuffered) {
-		return fmt.Errorf("%w: the client's buffer is full", ErrUnavailable)
-	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	kafka.Send(context.Background(), l.cl,
+		[]kgo.Record{*kafka.Record(l.topics.Deliveries, string(r.Tenant), schemas.RefusedSchema, r.AppendJSON(nil))}, nil)
 }

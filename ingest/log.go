@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -11,12 +12,17 @@ import (
 // after Append and on nothing else.
 type Log interface {
 	// Append returns nil once every event is kept for good, in the order
-	// given. On an error each event may have been kept or not: the caller has
-	// the delivery sent again, and the Log may then hold an event twice. It
-	// gives up when ctx is done. Errors wrap [ErrUnavailable] where a later try
-	// can succeed, and never quote an event. It may be called concurrently and
-	// keeps no reference to events.
-	Append(ctx context.Context, events []schemas.Event) error
+	// given. It gives up after patience; the events may then still be kept, and
+	// usually are: the caller has the delivery sent again, and the Log may hold
+	// an event twice. Errors wrap [ErrUnavailable] where a later try can succeed,
+	// and never quote an event. ctx carries a trace and ends nothing. Append may
+	// be called concurrently and keeps no reference to events.
+	Append(ctx context.Context, events []schemas.Event, patience time.Duration) error
+
+	// Note writes down a delivery that was refused, for those who look for it
+	// later. It returns at once. What cannot be written is dropped: the metrics
+	// have counted it.
+	Note(r schemas.Refused)
 }
 
 // ErrUnavailable says that the log cannot take events now, but may later.

@@ -25,20 +25,28 @@ func (b *bench) deliver(body string) int {
 }
 
 func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
-	b := newBench(t, ingest.Config{})
+	now := time.Now()
+	b := newBench(t, ingest.Config{RateLimit: 1, Now: func() time.Time { return now }})
 	if code := b.deliver(wellFormed); code != 200 {
 		t.Fatalf("answered %d", code)
+	}
+	for _, want := range []int{200, 429} {
+		if code := b.deliver(`{"test":true}`); code != want {
+			t.Fatalf("answered %d, want %d", code, want)
+		}
 	}
 	stage := metrictest.Values{"ingest"}
 	metrictest.Hold(t, b.reg, map[string]metrictest.Family{
 		"halo_ingest_deliveries_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
-			"result": {"accepted", "malformed", "unauthorized", "too_large", "rate_limited", "unavailable"},
+			"result": {"accepted", "test", "malformed", "unauthorized", "too_large", "rate_limited", "unavailable", "not_found"},
 		}},
 		"halo_ingest_events_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
 			"kind": {"ticket_logged", "status_changed", "updated_by_agent", "updated_by_user", "refused"},
 		}},
 		"halo_ingest_ack_seconds":                     {Type: metrictest.Histogram},
 		"halo_ingest_body_bytes":                      {Type: metrictest.Histogram},
+		"halo_ingest_last_test_timestamp_seconds":     {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"tenant": nil}},
+		"halo_ingest_throttled_total":                 {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"tenant": nil}},
 		"halo_ingest_last_delivery_timestamp_seconds": {Type: metrictest.Gauge, Labels: map[string]metrictest.Values{"tenant": nil}},
 		"halo_freshness_seconds":                      {Type: metrictest.Histogram, Labels: map[string]metrictest.Values{"stage": stage}},
 		"halo_records_in_total":                       {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,19 +35,45 @@ func demoConnection() schemas.Connection {
 	}
 }
 
-// memory is a table of one connection, which may change when it catches up.
+// connectionOf is a tenant's connection, with the secret that all of them have.
+func connectionOf(tenant schemas.Tenant) schemas.Connection {
+	c := demoConnection()
+	c.ID, c.Tenant = schemas.ConnectionIDOf(tenant), tenant
+	c.Verifiers = []schemas.Verifier{schemas.NewVerifier(c.ID, demoSecret)}
+	return c
+}
+
+// tenant is the i-th of many.
+func tenant(i int) schemas.Tenant { return schemas.Tenant(fmt.Sprint("tenant", i)) }
+
+// memory is a table of one connection, which may change when it catches up, and of
+// others, which do not.
 type memory struct {
-	mu         sync.Mutex
+	mu         sync.RWMutex
 	connection schemas.Connection
+	others     map[string]schemas.Connection
 	later      *schemas.Connection             // what the next catch-up brings
 	catchUp    func(ctx context.Context) error // nil: at once
 	asked      int
 }
 
 func (m *memory) Get(id string) (schemas.Connection, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.connection, id == string(m.connection.ID)
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if id == string(m.connection.ID) {
+		return m.connection, true
+	}
+	c, ok := m.others[id]
+	return c, ok
+}
+
+// add adds n tenants.
+func (m *memory) add(n int) {
+	m.others = make(map[string]schemas.Connection, n)
+	for i := range n {
+		c := connectionOf(tenant(i))
+		m.others[string(c.ID)] = c
+	}
 }
 
 func (m *memory) CatchUp(ctx context.Context) error {
@@ -68,13 +96,16 @@ func (m *memory) CatchUp(ctx context.Context) error {
 
 // tape is a log in memory.
 type tape struct {
-	mu     sync.Mutex
-	events []schemas.Event
-	append func(ctx context.Context) error // nil: keeps at once
+	mu      sync.Mutex
+	events  []schemas.Event
+	refused []schemas.Refused
+	append  func(ctx context.Context) error // is given the caller's patience; nil: keeps at once
 }
 
-func (l *tape) Append(ctx context.Context, events []schemas.Event) error {
+func (l *tape) Append(ctx context.Context, events []schemas.Event, patience time.Duration) error {
 	if l.append != nil {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
 		if err := l.append(ctx); err != nil {
 			return err
 		}
@@ -83,6 +114,18 @@ func (l *tape) Append(ctx context.Context, events []schemas.Event) error {
 	defer l.mu.Unlock()
 	l.events = append(l.events, events...)
 	return nil
+}
+
+func (l *tape) Note(r schemas.Refused) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = append(l.refused, r)
+}
+
+func (l *tape) notes() []schemas.Refused {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.refused)
 }
 
 func (l *tape) kept() []schemas.Event {
@@ -203,11 +246,20 @@ func requestOf(body io.Reader) *http.Request {
 	return r
 }
 
+// by makes the request one of another tenant.
+func by(t schemas.Tenant, r *http.Request) *http.Request {
+	id := string(schemas.ConnectionIDOf(t))
+	r.URL.Path = "/v1/webhooks/halo/" + id
+	r.SetBasicAuth(id, demoSecret)
+	return r
+}
+
 // answer is what the edge said.
 type answer struct {
 	status int
 	header http.Header
 	body   string
+	closes bool // the connection ends with it
 }
 
 // head is a request up to the end of its header, announcing length bytes.
@@ -232,7 +284,7 @@ func readAnswer(t testing.TB, conn net.Conn) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{res.StatusCode, res.Header, string(body)}
+	return answer{res.StatusCode, res.Header, string(body), res.Close}
 }
 
 // send makes one request over a connection of its own.

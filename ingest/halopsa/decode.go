@@ -33,6 +33,9 @@ type Result struct {
 	// a ticket because there is none.
 	Events []schemas.Event
 
+	// Items is how many items were found, also where they are too many.
+	Items int
+
 	// Fields helps to find out what Halo sent in the items that name no ticket.
 	// It is zero where there are none.
 	Fields FieldReport
@@ -73,10 +76,11 @@ func Decode(body []byte, d Delivery) (Result, error) {
 	switch {
 	case !tickets && len(r.Fields.Known) == 0:
 		return Result{}, nil
-	case w.tooMany:
-		return Result{}, ErrTooMany
+	case w.surplus > 0:
+		return Result{Items: len(w.items) + w.surplus}, ErrTooMany
 	}
 	slices.Sort(r.Fields.Known)
+	r.Items = len(w.items)
 	r.Events = make([]schemas.Event, len(w.items))
 	for i := range w.items {
 		r.Events[i] = w.event(&w.items[i], d)

@@ -31,7 +31,7 @@ type walker struct {
 	arrays    [16]array
 	numArrays int
 
-	tooMany bool // there were more items than maxItems, which were stepped over
+	surplus int // items beyond maxItems, which were stepped over
 }
 
 type array struct{ name, value span }
@@ -85,7 +85,7 @@ func (w *walker) delivery() int {
 func (w *walker) list(i, depth int) int {
 	return w.elements(i, func(i int) int {
 		if len(w.items) == maxItems {
-			w.tooMany = true
+			w.surplus++
 			return skipValue(w.b, i, depth)
 		}
 		w.items = append(w.items, item{})
@@ -142,11 +142,11 @@ func (w *walker) item(i, depth int, it *item) int {
 // all, and an item leaves out, the item takes from there.
 func (w *walker) batch(outer *item) bool {
 	for _, a := range w.arrays[:w.numArrays] {
-		first, tooMany := len(w.items), w.tooMany
+		first, surplus := len(w.items), w.surplus
 		w.list(int(a.value.from), 2)
 		added := w.items[first:]
 		if !slices.ContainsFunc(added, func(it item) bool { return it.marked }) {
-			w.items, w.tooMany = w.items[:first], tooMany
+			w.items, w.surplus = w.items[:first], surplus
 			continue
 		}
 		for k := range added {

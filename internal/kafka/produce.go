@@ -55,10 +55,11 @@ func Send(ctx context.Context, cl *kgo.Client, records []kgo.Record, settled fun
 		return b
 	}
 	ctx = context.WithoutCancel(ctx)
+	promise := b.promise // once, and not for each record
 	for i := range records {
 		// Others may have taken the room since: then a part of the batch is on
 		// its way and the rest fails, like any batch that is half refused.
-		cl.TryProduce(ctx, &records[i], b.promise)
+		cl.TryProduce(ctx, &records[i], promise)
 	}
 	return b
 }

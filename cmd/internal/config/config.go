@@ -77,7 +77,7 @@ func (c Kafka) check() (errs []error) {
 // Edge is what is particular to the ingest edge.
 type Edge struct {
 	MaxBodyBytes int64 `env:"MAX_BODY_BYTES" envDefault:"2097152" desc:"largest body of a delivery, before and after gunzip, in bytes"`
-	RateLimit    int   `env:"RATE_LIMIT" envDefault:"200" desc:"deliveries a second on one connection, bursts of twice that; 0: no limit"`
+	RateLimit    int   `env:"RATE_LIMIT" envDefault:"200" desc:"items a second on one connection, bursts of twice that; 0: no limit"`
 }
 
 func (c Edge) check() (errs []error) {

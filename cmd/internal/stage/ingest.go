@@ -30,8 +30,11 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 		return nil, err
 	}
 	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg)
-	edge, err := ingest.New(ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit, Tracer: traces.Tracer()},
-		connections, ingest.NewKafkaLog(producer, topics.Events), log, reg)
+	bounds := ingest.Config{MaxBodyBytes: cfg.MaxBodyBytes, RateLimit: cfg.RateLimit}
+	if cfg.TraceEndpoint != "" {
+		bounds.Tracer = traces.Tracer() // one that follows nobody costs each delivery something
+	}
+	edge, err := ingest.New(bounds, connections, ingest.NewKafkaLog(producer, topics, reg), log, reg)
 	if err != nil {
 		return nil, err
 	}
