@@ -159,10 +159,11 @@ func (p *bodies) work(do func() error) error {
 }
 
 // read reads the request's body whole, unpacked, or says how it is refused. sent
-// is how many bytes were read of it. The caller gives the buffer back.
+// is how many bytes it has, as far as they were read or announced. The caller
+// gives the buffer back.
 func (p *bodies) read(r *http.Request, owner *sender) (buf *buffer, sent int64, _ *refusal) {
 	if r.ContentLength > p.max {
-		return nil, 0, refusedSize
+		return nil, r.ContentLength, refusedSize
 	}
 	zipped := false
 	switch encoding := r.Header.Get("Content-Encoding"); encoding {

@@ -32,6 +32,12 @@ var topics = schemas.NewTopics(schemas.DefaultTopicPrefix)
 // connections topic. Call it in a bubble.
 func plant(t *testing.T, opts ...kgo.Opt) (*kafkatest.Cluster, func() net.Conn) {
 	t.Helper()
+	c, _, dial := plantWithMetrics(t, opts...)
+	return c, dial
+}
+
+func plantWithMetrics(t *testing.T, opts ...kgo.Opt) (*kafkatest.Cluster, *bench, func() net.Conn) {
+	t.Helper()
 	c := kafkatest.NewVirtual(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
 	c.CreateTopics(t, topics, 0)
 	connect(t, c, demoConnection())
@@ -52,7 +58,7 @@ func plant(t *testing.T, opts ...kgo.Opt) (*kafkatest.Cluster, func() net.Conn) 
 	if err := connections.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return c, dial
+	return c, b, dial
 }
 
 // connect does what connect does before it answers.
