@@ -110,7 +110,7 @@ func Gather(dir string) (Known, error) {
 	defer reader.Close()
 
 	connections := table.New(reader, topics.Connections, ingest.ParseConnection, log, reg)
-	if _, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(producer, topics.Events), log, reg); err != nil {
+	if _, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(producer, topics, reg), log, reg); err != nil {
 		return nil, err
 	}
 	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
