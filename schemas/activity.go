@@ -17,7 +17,7 @@ type Activity struct {
 	Agent      AgentID    `json:"agent"`
 	CreditedAs CreditedAs `json:"credited_as"`
 	ActorType  ActorType  `json:"actor_type,omitempty"` // who acted; empty, and then omitted, where Halo does not say
-	Status     int32      `json:"status"` // Halo's status id; 0 where absent
+	Status     int32      `json:"status"`               // Halo's status id; 0 where absent
 	EventTime  time.Time  `json:"event_time"`
 	OccurredAt time.Time  `json:"occurred_at"`
 	ReceivedAt time.Time  `json:"received_at"`
@@ -28,6 +28,14 @@ func (a Activity) AppendJSON(dst []byte) []byte {
 	w := writer{append(dst, '{')}
 	w.id("id", a.ID)
 	w.string("tenant", string(a.Tenant))
+	a.middle(&w)
+	w.time("event_time", a.EventTime)
+	w.time("occurred_at", a.OccurredAt)
+	w.time("received_at", a.ReceivedAt)
+	return append(w.b, '}')
+}
+
+func (a *Activity) middle(w *writer) {
 	w.string("user", string(a.User))
 	w.string("category", a.Category)
 	w.string("kind", string(a.Kind))
@@ -39,10 +47,6 @@ func (a Activity) AppendJSON(dst []byte) []byte {
 		w.string("actor_type", string(a.ActorType))
 	}
 	w.int("status", int64(a.Status))
-	w.time("event_time", a.EventTime)
-	w.time("occurred_at", a.OccurredAt)
-	w.time("received_at", a.ReceivedAt)
-	return append(w.b, '}')
 }
 
 // MarshalJSON is AppendJSON, so that there is one form only.
@@ -56,7 +60,10 @@ func (a *Activity) UnmarshalJSON(b []byte) (err error) {
 
 // ParseActivity reads a record of schema [ActivitySchema]. Members that it
 // does not know are ignored. Errors wrap [ErrMalformed].
-func ParseActivity(b []byte) (Activity, error) {
+func ParseActivity(b []byte) (Activity, error) { return new(Parser).Activity(b) }
+
+// parseActivity reads a record however its JSON is written.
+func parseActivity(b []byte) (Activity, error) {
 	a := Activity{EventTime: Epoch}
 	r := reader{b: b}
 	err := r.members(func(name, v []byte) {
@@ -91,30 +98,37 @@ func ParseActivity(b []byte) (Activity, error) {
 			a.ReceivedAt = r.time("received_at", v)
 		}
 	})
+	if err == nil {
+		err = a.complete()
+	}
 	if err != nil {
 		return Activity{}, err
 	}
+	return a, nil
+}
+
+func (a *Activity) complete() error {
 	switch {
 	case a.ID == ID{}:
-		return Activity{}, missing("id")
+		return missing("id")
 	case a.Tenant == "":
-		return Activity{}, missing("tenant")
+		return missing("tenant")
 	case a.User == "":
-		return Activity{}, missing("user")
+		return missing("user")
 	case a.Category == "":
-		return Activity{}, missing("category")
+		return missing("category")
 	case a.Kind == "":
-		return Activity{}, missing("kind")
+		return missing("kind")
 	case a.CreditedAs == "":
-		return Activity{}, missing("credited_as")
+		return missing("credited_as")
 	case !(a.Weight > 0 && a.Weight <= 1):
-		return Activity{}, fmt.Errorf("%w: weight is outside 0 < w <= 1", ErrMalformed)
+		return fmt.Errorf("%w: weight is outside 0 < w <= 1", ErrMalformed)
 	case a.ReceivedAt.IsZero():
-		return Activity{}, missing("received_at")
+		return missing("received_at")
 	case a.OccurredAt.IsZero():
-		return Activity{}, missing("occurred_at")
+		return missing("occurred_at")
 	}
-	return a, nil
+	return nil
 }
 
 func missing(name string) error { return fmt.Errorf("%w: %s is missing", ErrMalformed, name) }

@@ -61,6 +61,12 @@ func (e *Event) UnmarshalJSON(b []byte) (err error) {
 // ParseEvent reads a record of schema [EventSchema]. Members that it does not
 // know are ignored. Errors wrap [ErrMalformed].
 func ParseEvent(b []byte) (Event, error) {
+	e, _, err := new(Parser).Event(b)
+	return e, err
+}
+
+// parseEvent reads a record however its JSON is written.
+func parseEvent(b []byte) (Event, error) {
 	e := Event{EventTime: Epoch}
 	r := reader{b: b}
 	err := r.members(func(name, v []byte) {
@@ -97,20 +103,27 @@ func ParseEvent(b []byte) (Event, error) {
 			e.ReceivedAt = r.time("received_at", v)
 		}
 	})
+	if err == nil {
+		err = e.complete()
+	}
 	if err != nil {
 		return Event{}, err
 	}
+	return e, nil
+}
+
+func (e *Event) complete() error {
 	switch {
 	case e.ID == ID{}:
-		return Event{}, missing("id")
+		return missing("id")
 	case e.Tenant == "":
-		return Event{}, missing("tenant")
+		return missing("tenant")
 	case e.ReceivedAt.IsZero():
-		return Event{}, missing("received_at")
+		return missing("received_at")
 	case e.OccurredAt.IsZero():
-		return Event{}, missing("occurred_at")
+		return missing("occurred_at")
 	case e.Kind == "" && e.Refusal == "":
-		return Event{}, missing("kind")
+		return missing("kind")
 	}
-	return e, nil
+	return nil
 }

@@ -20,14 +20,18 @@ func (s Skip) AppendJSON(dst []byte) []byte {
 	w := writer{append(dst, '{')}
 	w.id("id", s.ID)
 	w.string("tenant", string(s.Tenant))
-	w.string("kind", string(s.Kind))
-	w.uint("ticket", s.Ticket)
-	w.uint("agent", uint64(s.Agent))
-	w.string("reason", string(s.Reason))
+	s.middle(&w)
 	w.time("event_time", s.EventTime)
 	w.time("occurred_at", s.OccurredAt)
 	w.time("received_at", s.ReceivedAt)
 	return append(w.b, '}')
+}
+
+func (s *Skip) middle(w *writer) {
+	w.string("kind", string(s.Kind))
+	w.uint("ticket", s.Ticket)
+	w.uint("agent", uint64(s.Agent))
+	w.string("reason", string(s.Reason))
 }
 
 // MarshalJSON is AppendJSON, so that there is one form only.
@@ -41,7 +45,10 @@ func (s *Skip) UnmarshalJSON(b []byte) (err error) {
 
 // ParseSkip reads a record of schema [SkipSchema]. Members that it does not
 // know are ignored. Errors wrap [ErrMalformed].
-func ParseSkip(b []byte) (Skip, error) {
+func ParseSkip(b []byte) (Skip, error) { return new(Parser).Skip(b) }
+
+// parseSkip reads a record however its JSON is written.
+func parseSkip(b []byte) (Skip, error) {
 	s := Skip{EventTime: Epoch}
 	r := reader{b: b}
 	err := r.members(func(name, v []byte) {
@@ -66,20 +73,27 @@ func ParseSkip(b []byte) (Skip, error) {
 			s.ReceivedAt = r.time("received_at", v)
 		}
 	})
+	if err == nil {
+		err = s.complete()
+	}
 	if err != nil {
 		return Skip{}, err
 	}
+	return s, nil
+}
+
+func (s *Skip) complete() error {
 	switch {
 	case s.ID == ID{}:
-		return Skip{}, missing("id")
+		return missing("id")
 	case s.Tenant == "":
-		return Skip{}, missing("tenant")
+		return missing("tenant")
 	case s.Reason == "":
-		return Skip{}, missing("reason")
+		return missing("reason")
 	case s.ReceivedAt.IsZero():
-		return Skip{}, missing("received_at")
+		return missing("received_at")
 	case s.OccurredAt.IsZero():
-		return Skip{}, missing("occurred_at")
+		return missing("occurred_at")
 	}
-	return s, nil
+	return nil
 }

@@ -66,33 +66,12 @@ func appendDigits(dst []byte, v, width int) []byte {
 // the general parser, which costs ten times as much; three times stand in
 // every event.
 func parseTime(b []byte) (time.Time, bool) {
-	if len(b) == 24 && b[4] == '-' && b[7] == '-' && b[10] == 'T' && b[13] == ':' && b[16] == ':' && b[19] == '.' && b[23] == 'Z' {
-		year, ok1 := digits(b[0:4])
-		month, ok2 := digits(b[5:7])
-		day, ok3 := digits(b[8:10])
-		hour, ok4 := digits(b[11:13])
-		minute, ok5 := digits(b[14:16])
-		sec, ok6 := digits(b[17:19])
-		milli, ok7 := digits(b[20:23])
-		if ok1 && ok2 && ok3 && ok4 && ok5 && ok6 && ok7 &&
-			month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour < 24 && minute < 60 && sec < 60 {
-			return time.Date(year, time.Month(month), day, hour, minute, sec, milli*1e6, time.UTC), true
-		}
-		// Days 29 to 31 depend on the month: the general parser knows.
+	if t, ok := parseFixedTime(b); ok {
+		return t, true
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(b))
 	if err != nil {
 		return time.Time{}, false
 	}
 	return Truncate(t), true
-}
-
-func digits(b []byte) (n int, ok bool) {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
 }
