@@ -75,3 +75,18 @@ func parseTime(b []byte) (time.Time, bool) {
 	}
 	return Truncate(t), true
 }
+
+// Expired says whether the event of a delivery may have been kept before and
+// removed again, where rows are kept for so many months after their arrival (0:
+// for ever). Written once more, it would be shown as new. A first delivery is
+// never so late: Halo keeps what it sent for weeks.
+//
+// It depends on the record alone, so that a replay gives the same rows. Times
+// before 2020, which is before all Halo, are clocks that were never set.
+func Expired(eventTime, receivedAt time.Time, months int) bool {
+	if months <= 0 || eventTime.Year() < 2020 {
+		return false
+	}
+	// The first arrival may be earlier than Halo's clock says.
+	return eventTime.Add(-OccurredAfter).AddDate(0, months, 0).Before(receivedAt)
+}

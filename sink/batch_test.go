@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/sink"
 )
@@ -24,7 +27,7 @@ func TestABatchIsAppendedWhenItIsFull(t *testing.T) {
 			}
 			keep(rows)
 			return nil
-		}, func(c *sink.Config) { c.BatchRows, c.BatchWait = 300, time.Hour })
+		}, func(c *setting) { c.BatchRows, c.BatchWait = 300, time.Hour })
 		time.Sleep(after)
 		if n := w.memory.Appended(); full < 16 || n != 300*full {
 			t.Errorf("%d full batches and %d rows within a minute, want 16 batches: a full batch waited", full, n)
@@ -34,11 +37,12 @@ func TestABatchIsAppendedWhenItIsFull(t *testing.T) {
 	})
 }
 
-func TestALoneRowWaitsForCompanyNoLongerThanToldTo(t *testing.T) {
+func TestALoneRowIsAppendedAtOnceAndManyAreNoMoreInserts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		var at []time.Time
 		w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
 			at = append(at, time.Now())
+			time.Sleep(20 * time.Millisecond)
 			keep(rows)
 			return nil
 		})
@@ -50,9 +54,53 @@ func TestALoneRowWaitsForCompanyNoLongerThanToldTo(t *testing.T) {
 			if len(at) != n+1 {
 				t.Fatalf("%d appends after %d rows", len(at), n+1)
 			}
-			if d := at[n].Sub(began); d < sink.DefaultBatchWait || d > sink.DefaultBatchWait+50*time.Millisecond {
-				t.Errorf("a lone row was appended after %v, want %v", d, sink.DefaultBatchWait)
+			if d := at[n].Sub(began); d > 20*time.Millisecond {
+				t.Errorf("a lone row was appended after %v", d)
 			}
+		}
+		alone := len(at)
+		for n := 20; n < 1020; n++ {
+			w.produce(n, n+1)
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(after)
+		w.settled()
+		for i := alone + 1; i < len(at); i++ {
+			if d := at[i].Sub(at[i-1]); d < batchWait {
+				t.Errorf("an insert began %v after the one before", d)
+			}
+		}
+		if n := len(at) - alone; n < 15 {
+			t.Errorf("%d inserts in ten seconds: this proves nothing", n)
+		}
+	})
+}
+
+// While one batch is being appended the next is taken from Kafka, so that it is
+// ready with the answer.
+func TestTheNextBatchIsCollectedWhileOneIsBeingAppended(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var sizes []int
+		w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+			sizes = append(sizes, len(rows))
+			time.Sleep(3 * time.Second)
+			keep(rows)
+			return nil
+		})
+		time.Sleep(after)
+		w.produce(0, 1)
+		time.Sleep(time.Second)
+		fetched := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Count: -1, Observe: true})
+		for n := 1; n < 51; n++ {
+			w.produce(n, n+1)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if fetched.Hits() < 5 {
+			t.Errorf("%d fetches while a batch was being appended", fetched.Hits())
+		}
+		time.Sleep(after)
+		if len(sizes) != 2 || sizes[1] != 50 {
+			t.Errorf("inserts of %v rows, want one of all that came meanwhile", sizes)
 		}
 		w.settled()
 	})
@@ -79,7 +127,7 @@ func TestShutdownAppendsAndCommitsWhatIsInHand(t *testing.T) {
 			t.Errorf("shut down after %v, want as soon as the append is done", d)
 		}
 		w.settled()
-		if g := w.GroupInfo(sink.DefaultGroup); len(g.Members) != 0 {
+		if g := w.GroupInfo(group); len(g.Members) != 0 {
 			t.Error("still a member of the group: the others wait for its session to end")
 		}
 		if p.Ready() == nil {
@@ -97,7 +145,7 @@ func TestShutdownDoesNotWaitLongerThanToldTo(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				p := w.start(func(ctx context.Context, _ *process, _ []sink.Outcome, _ func([]sink.Outcome)) error {
 					return store(ctx)
-				}, func(c *sink.Config) { c.Drain = 7 * time.Second })
+				}, func(c *setting) { c.Drain = 7 * time.Second })
 				time.Sleep(after)
 				w.produce(0, 100)
 				time.Sleep(after)
@@ -128,7 +176,7 @@ func TestAShutdownWhileKafkaHangsEndsBeforeItsProgramGivesItUp(t *testing.T) {
 		})
 		time.Sleep(after)
 		w.produce(0, 100)
-		time.Sleep(sink.DefaultBatchWait + 100*time.Millisecond)
+		time.Sleep(batchWait + 100*time.Millisecond)
 		if n := w.uncommitted(); n != 100 {
 			t.Fatalf("%d of 100 records uncommitted: this proves nothing", n)
 		}

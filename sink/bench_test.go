@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
@@ -45,7 +48,7 @@ func lifelike(topics schemas.Topics, n int) []*kgo.Record {
 	return records
 }
 
-const fullBatch = sink.DefaultBatchRows
+const fullBatch = 50_000 // the default of BATCH_ROWS
 
 // BenchmarkParseAndAppend is what the sink does to a row, from the record's
 // bytes to the engine's answer, without Kafka: parse, turn into columns, encode,
@@ -53,26 +56,26 @@ const fullBatch = sink.DefaultBatchRows
 func BenchmarkParseAndAppend(b *testing.B) {
 	store := sink.NewClickHouse(migrated(b))
 	records := lifelike(schemas.NewTopics("halo."), fullBatch)
-	rows := make([]sink.Outcome, 0, len(records))
+	rows, parser := new(sink.Rows), schemas.NewParser()
 	runtime.GC()
 	b.ReportAllocs()
 	before := cpu(b)
 	for b.Loop() {
-		rows = rows[:0]
+		rows.Reset()
 		for _, r := range records {
 			if kafka.Schema(r) == schemas.SkipSchema {
-				s, err := schemas.ParseSkip(r.Value)
+				s, err := parser.Skip(r.Value)
 				if err != nil {
 					b.Fatal(err)
 				}
-				rows = append(rows, sink.OfSkip(s))
+				rows.Add(sink.OfSkip(s))
 				continue
 			}
-			a, err := schemas.ParseActivity(r.Value)
+			a, err := parser.Activity(r.Value)
 			if err != nil {
 				b.Fatal(err)
 			}
-			rows = append(rows, sink.OfActivity(a))
+			rows.Add(sink.OfActivity(a))
 		}
 		if err := store.Append(b.Context(), rows); err != nil {
 			b.Fatal(err)
@@ -84,9 +87,9 @@ func BenchmarkParseAndAppend(b *testing.B) {
 // BenchmarkAppend is the store alone.
 func BenchmarkAppend(b *testing.B) {
 	store := sink.NewClickHouse(migrated(b))
-	rows := make([]sink.Outcome, fullBatch)
-	for i := range rows {
-		rows[i] = sink.OfActivity(storetest.Activity(i))
+	rows := new(sink.Rows)
+	for i := range fullBatch {
+		rows.Add(sink.OfActivity(storetest.Activity(i)))
 	}
 	b.ReportAllocs()
 	before := cpu(b)
@@ -117,16 +120,11 @@ func BenchmarkLoop(b *testing.B) {
 		topics := schemas.NewTopics("halo.")
 		cluster.CreateTopics(b, topics, 0)
 		cluster.Produce(b, lifelike(topics, backlog)...)
-		s, err := sink.New(sink.Config{Kafka: cluster.Config, Topics: topics}, sink.NewClickHouse(conn), slog.New(slog.DiscardHandler), nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(b.Context())
-		ended := make(chan error, 1)
+		run, stop := stage(b, cluster.Config, topics, conn)
 		before := cpu(b)
 		b.StartTimer()
-		go func() { ended <- s.Run(ctx) }()
-		_, err = cluster.WaitGroupInfo(b.Context(), sink.DefaultGroup, func(g *kfake.GroupInfo) bool {
+		run()
+		_, err := cluster.WaitGroupInfo(b.Context(), "sink", func(g *kfake.GroupInfo) bool {
 			if g == nil {
 				return false // nobody has joined yet
 			}
@@ -140,11 +138,40 @@ func BenchmarkLoop(b *testing.B) {
 		})
 		b.StopTimer()
 		used += cpu(b) - before
-		cancel()
-		if err := errors.Join(err, <-ended); err != nil {
+		if err := errors.Join(err, stop()); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()
 	}
 	perRow(b, used, b.N*backlog)
+}
+
+// stage is a sink as cmd assembles it, ready to run.
+func stage(b *testing.B, cfg kafka.Config, topics schemas.Topics, conn driver.Conn) (run func(), stop func() error) {
+	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	must := func(cl *kgo.Client, err error) *kgo.Client {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+		return cl
+	}
+	member := kafka.NewMember()
+	clients := sink.Clients{
+		Consumer: must(kafka.NewConsumer(cfg, "sink", []string{topics.Activities, topics.Skipped}, log, reg, member.Opts()...)),
+		Member:   member,
+		Producer: must(kafka.NewProducer(cfg, log, reg)),
+	}
+	erasures := table.New(must(kafka.NewReader(cfg, topics.Erasures, log, reg)), topics.Erasures, kafka.ParseErasure, log, reg)
+	s := sink.New(sink.Config{Topics: topics, BatchRows: fullBatch, BatchWait: 500 * time.Millisecond}, clients, erasures, sink.NewClickHouse(conn), log, reg)
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 2)
+	return func() {
+			go func() { ended <- erasures.Run(ctx) }()
+			go func() { ended <- s.Run(ctx) }()
+		}, func() error {
+			cancel()
+			clients.Producer.Close()
+			return errors.Join(<-ended, <-ended)
+		}
 }

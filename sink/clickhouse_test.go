@@ -64,17 +64,17 @@ func (v views) query(ctx context.Context, query string, scan func(driver.Rows) (
 }
 
 func (v views) activities(ctx context.Context) ([]sink.Outcome, error) {
-	return v.query(ctx, `SELECT activity_id, tenant_id, user_id, category, kind, weight, ticket_id, agent_id, credited_as, status_id,
+	return v.query(ctx, `SELECT activity_id, tenant_id, user_id, category, kind, weight, ticket_id, agent_id, credited_as, actor_type, status_id,
 		occurred_at, received_at FROM activities`, func(rows driver.Rows) (sink.Outcome, error) {
 		var (
-			id                     uuid.UUID
-			tenant, user, kind, as string
-			agent                  uint64
-			o                      sink.Outcome
+			id                            uuid.UUID
+			tenant, user, kind, as, actor string
+			agent                         uint64
+			o                             sink.Outcome
 		)
-		err := rows.Scan(&id, &tenant, &user, &o.Category, &kind, &o.Weight, &o.Ticket, &agent, &as, &o.Status, &o.OccurredAt, &o.ReceivedAt)
+		err := rows.Scan(&id, &tenant, &user, &o.Category, &kind, &o.Weight, &o.Ticket, &agent, &as, &actor, &o.Status, &o.OccurredAt, &o.ReceivedAt)
 		o.ID, o.Tenant, o.User, o.Kind = schemas.ID(id), schemas.Tenant(tenant), schemas.UserID(user), schemas.Kind(kind)
-		o.Agent, o.CreditedAs = schemas.AgentID(agent), schemas.CreditedAs(as)
+		o.Agent, o.CreditedAs, o.ActorType = schemas.AgentID(agent), schemas.CreditedAs(as), schemas.ActorType(actor)
 		return o, err
 	})
 }
@@ -137,7 +137,7 @@ func TestAnEventIsInOneOfTheViewsWhateverIsAskedFor(t *testing.T) {
 		append(filler(100_000, -time.Hour), sink.OfSkip(first)),
 		append(filler(200_000, 40*24*time.Hour), sink.OfActivity(again)),
 	} {
-		if err := store.Append(t.Context(), rows); err != nil {
+		if err := store.Append(t.Context(), storetest.Rows(rows...)); err != nil {
 			t.Fatalf("batch %d: %v", i, err)
 		}
 	}
@@ -201,7 +201,7 @@ func TestAnEventShownAtItsArrivalIsFoundByItsDay(t *testing.T) {
 	for i := range 100 {
 		rows = append(rows, sink.OfActivity(storetest.Activity(1000+i)))
 	}
-	if err := sink.NewClickHouse(conn).Append(t.Context(), rows); err != nil {
+	if err := sink.NewClickHouse(conn).Append(t.Context(), storetest.Rows(rows...)); err != nil {
 		t.Fatal(err)
 	}
 	day, next := late.ReceivedAt.Format(time.DateOnly), late.ReceivedAt.Add(24*time.Hour).Format(time.DateOnly)

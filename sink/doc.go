@@ -2,10 +2,13 @@
 // ClickHouse.
 //
 // It promises that every record which was acknowledged on the two topics is a
-// row of the table of outcomes, or a dead letter, whatever dies in between; and
-// that repeating any of it changes no answer of a view. The first is kept by
-// one order of side effects, the second by the identity of the row: rows are
-// appended at least once, and repeats of an event fold to its first arrival.
+// row of the table of outcomes, or a dead letter, whatever dies in between; that
+// repeating any of it changes no answer of a view; and that who was erased does
+// not come back. The first is kept by one order of side effects, the second by
+// the identity of the row (rows are appended at least once, and repeats of an
+// event fold to its first arrival), the third by looking, before each append,
+// whom the topic of erasures names. Erased rows, and rows of events that the
+// store may have had and removed after their retention, are counted and left out.
 //
 // # The order of side effects
 //
@@ -16,25 +19,27 @@
 //     two attempts partitions may be taken away; their rows are put out of
 //     hand, as the new owner reads them again.
 //     Crash: some rows are there, or all, and are appended again. They fold.
-//  3. Produce a dead letter for each record that does not parse and each row
-//     that the store refuses for good, and wait for the acknowledgements.
+//  3. Produce a dead letter for each record that does not parse, and wait for
+//     the acknowledgements.
 //     Crash: as above, and some dead letters are written twice. They say where
-//     their record was, so that a reader can tell. A row is given up only
-//     beside one that is kept: without, nobody could tell its fault from the
-//     table's, and it waits for the next.
-//  4. Commit the offsets of 1.
-//     Crash, or a commit that is refused because the partitions are somebody
-//     else's by now: as above; the next owner starts from the last commit.
-//  5. Allow rebalances, and begin again.
+//     their record was, so that a reader can tell.
+//  4. Commit the offsets of 1. A commit that fails is owed: it is tried again,
+//     traffic or not, until it succeeds or the partition is somebody else's.
+//     Crash, or a commit that is refused: as above; the next owner starts from
+//     the last commit.
+//  5. Allow rebalances, once nothing is in hand.
 //
 // Offsets are never committed before the rows are appended: a crash in between
-// would lose them, and no one would notice.
+// would lose them, and no one would notice. While a batch is in steps 2 and 3
+// the next one is polled; it is appended after the first is committed.
 //
 // # What an outage does
 //
-// A store that is away is asked for ever, with longer and longer pauses. The
-// group goes on meanwhile: the client sends its heartbeats on its own, and in
-// each pause rebalances are allowed. A member that does not let go in time is
-// put out of the group, so that an attempt which is under way when a rebalance
-// begins gets a few seconds and is then abandoned; abandoned attempts fold.
+// A store that is away is asked for ever, with longer and longer pauses. So is
+// one that refuses: the rows are of our making and typed, so that what a table
+// does not take is a fault of the table, which a person has to mend. The group
+// goes on meanwhile: the client sends its heartbeats on its own, and in each
+// pause rebalances are allowed. A member that does not let go in time is put out
+// of the group, so that an attempt which is under way when a rebalance begins
+// gets a few seconds and is then abandoned; abandoned attempts fold.
 package sink

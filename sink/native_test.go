@@ -32,16 +32,18 @@ func TestColumnsFitTheTypesThatAServerSends(t *testing.T) {
 	}
 
 	at := time.Date(2026, 10, 2, 14, 3, 27, 123e6, time.UTC)
-	var c columns
-	c.fill([]Outcome{
+	var rows Rows
+	for _, o := range []Outcome{
 		{
 			Tenant: "acme", ID: schemas.ID{1, 15: 2}, User: "ada", Category: schemas.Category, Kind: schemas.UpdatedByUser, Weight: 0.25,
-			Ticket: 7, Agent: 42, CreditedAs: "assignee", Status: -1, EventTime: at, OccurredAt: at, ReceivedAt: at.Add(time.Second),
+			Ticket: 7, Agent: 42, CreditedAs: "assignee", ActorType: schemas.ActorSystem, Status: -1, EventTime: at, OccurredAt: at, ReceivedAt: at.Add(time.Second),
 		},
 		{Tenant: "globex", ID: schemas.ID{2}, Reason: schemas.Unmapped, EventTime: at, OccurredAt: at, ReceivedAt: at},
-	})
+	} {
+		rows.Add(o)
+	}
 	block, low := proto.NewBlock(), 0
-	for _, col := range c.all() {
+	for _, col := range rows.columns() {
 		if err := block.AddColumn(col.name, chcolumn.Type(types[col.name])); err != nil {
 			t.Fatalf("%s: the table has type %q: %v", col.name, types[col.name], err)
 		}
@@ -52,7 +54,7 @@ func TestColumnsFitTheTypesThatAServerSends(t *testing.T) {
 	if low == 0 || len(block.Columns) != len(described) {
 		t.Fatalf("%d columns of %d, %d of low cardinality: this proves nothing", len(block.Columns), len(described), low)
 	}
-	for i, col := range c.all() {
+	for i, col := range rows.columns() {
 		if _, err := block.Columns[i].Append(col.values); err != nil {
 			t.Fatalf("%s: %v", col.name, err)
 		}
@@ -66,7 +68,7 @@ func TestColumnsFitTheTypesThatAServerSends(t *testing.T) {
 	if err := read.Decode(chproto.NewReader(bytes.NewReader(wire.Buf)), proto.DBMS_TCP_PROTOCOL_VERSION); err != nil {
 		t.Fatal(err)
 	}
-	for i, col := range c.all() {
+	for i, col := range rows.columns() {
 		want := reflect.ValueOf(col.values)
 		for row := range want.Len() {
 			if got := read.Columns[i].Row(row, false); !reflect.DeepEqual(instant(got), want.Index(row).Interface()) {

@@ -94,7 +94,7 @@ func TestWhileClickHouseIsAwayTheGroupGoesOnAndEverythingArrivesAfterwards(t *te
 					}
 					keep(rows)
 					return nil
-				}, func(c *sink.Config) { c.BatchRows = 1000 })
+				}, func(c *setting) { c.BatchRows = 1000 })
 				time.Sleep(after)
 				w.produce(0, 100)
 				time.Sleep(after)
@@ -107,7 +107,7 @@ func TestWhileClickHouseIsAwayTheGroupGoesOnAndEverythingArrivesAfterwards(t *te
 				for n := 100; n < 2500; n += 100 {
 					w.produce(n, n+100)
 					time.Sleep(outage / 24)
-					if m := w.GroupInfo(sink.DefaultGroup).Members; len(m) != 1 {
+					if m := w.GroupInfo(group).Members; len(m) != 1 {
 						t.Fatalf("%d members, %v before the outage ends", len(m), time.Until(back))
 					}
 				}

@@ -26,6 +26,7 @@ type Outcome struct {
 	Ticket     uint64
 	Agent      schemas.AgentID
 	CreditedAs schemas.CreditedAs
+	ActorType  schemas.ActorType
 	Status     int32
 	OccurredAt time.Time
 	ReceivedAt time.Time
@@ -36,7 +37,7 @@ func OfActivity(a schemas.Activity) Outcome {
 	return Outcome{
 		Tenant: a.Tenant, EventTime: a.EventTime, ID: a.ID,
 		User: a.User, Category: a.Category, Kind: a.Kind, Weight: a.Weight,
-		Ticket: a.Ticket, Agent: a.Agent, CreditedAs: a.CreditedAs, Status: a.Status,
+		Ticket: a.Ticket, Agent: a.Agent, CreditedAs: a.CreditedAs, ActorType: a.ActorType, Status: a.Status,
 		OccurredAt: a.OccurredAt, ReceivedAt: a.ReceivedAt,
 	}.bounded()
 }
@@ -54,20 +55,19 @@ func OfSkip(s schemas.Skip) Outcome {
 const (
 	reasonSchema    = "unknown_schema"
 	reasonMalformed = "malformed"
-	reasonRefused   = "refused_by_store"
 )
 
 // parse reads one record of either topic. The header says which schema it has,
 // not the topic: a version that this program does not know may only be guessed
 // at, and is better kept for one that does. dead is empty where it succeeded.
-func parse(r *kgo.Record) (o Outcome, dead string) {
+func parse(p *schemas.Parser, r *kgo.Record) (o Outcome, dead string) {
 	switch kafka.Schema(r) {
 	case schemas.ActivitySchema:
-		if a, err := schemas.ParseActivity(r.Value); err == nil {
+		if a, err := p.Activity(r.Value); err == nil {
 			return OfActivity(a), ""
 		}
 	case schemas.SkipSchema:
-		if s, err := schemas.ParseSkip(r.Value); err == nil {
+		if s, err := p.Skip(r.Value); err == nil {
 			return OfSkip(s), ""
 		}
 	default:
@@ -101,14 +101,18 @@ func (o Outcome) bounded() Outcome {
 // the same millisecond are told apart by 16 bits over the rest of the row, so
 // that a replay, which appends in another order, shows the same one of them.
 // Rows that are equal have equal versions, and it does not matter which stays.
-func (o Outcome) Version() uint64 {
+func (o Outcome) Version() uint64 { return version(o.ReceivedAt, o.digest()) }
+
+func version(receivedAt time.Time, digest uint32) uint64 {
 	const arrivals = 1<<48 - 1
-	ms := uint64(max(o.ReceivedAt.UnixMilli(), 0))
-	return (arrivals-min(ms, arrivals))<<16 | uint64(o.digest())
+	ms := uint64(max(receivedAt.UnixMilli(), 0))
+	return (arrivals-min(ms, arrivals))<<16 | uint64(uint16(digest>>16)^uint16(digest))
 }
 
-// digest is part of what is stored: it must give the same for ever.
-func (o Outcome) digest() uint16 {
+// digest is over all that a stage made of the event. It is part of what is
+// stored: it must give the same for ever. Who acted came later and counts only
+// where it is known, so that rows from before keep their versions.
+func (o *Outcome) digest() uint32 {
 	b := make([]byte, 0, 256)
 	for _, s := range [...]string{string(o.Reason), string(o.User), o.Category, string(o.Kind), string(o.CreditedAs)} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(s)))
@@ -119,6 +123,6 @@ func (o Outcome) digest() uint16 {
 	b = binary.BigEndian.AppendUint64(b, uint64(o.Agent))
 	b = binary.BigEndian.AppendUint32(b, uint32(o.Status))
 	b = binary.BigEndian.AppendUint64(b, uint64(o.OccurredAt.UnixMilli()))
-	sum := crc32.ChecksumIEEE(b)
-	return uint16(sum>>16) ^ uint16(sum)
+	b = append(b, o.ActorType...)
+	return crc32.ChecksumIEEE(b)
 }

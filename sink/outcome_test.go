@@ -61,6 +61,7 @@ func TestEveryMemberThatAReaderSeesDecidesBetweenEqualArrivals(t *testing.T) {
 		"ticket":      func(o *sink.Outcome) { o.Ticket++ },
 		"agent":       func(o *sink.Outcome) { o.Agent++ },
 		"credited as": func(o *sink.Outcome) { o.CreditedAs = schemas.CreditedActor },
+		"actor type":  func(o *sink.Outcome) { o.ActorType = schemas.ActorSystem },
 		"status":      func(o *sink.Outcome) { o.Status = -o.Status - 1 },
 		"occurred at": func(o *sink.Outcome) { o.OccurredAt = o.OccurredAt.Add(time.Millisecond) },
 		"a word that moved from one member to the next": func(o *sink.Outcome) { o.Category, o.User = "", o.User+schemas.UserID(o.Category) },
@@ -95,27 +96,6 @@ func TestTimesThatARowCannotHoldBecomeTheNearestThatItCan(t *testing.T) {
 					t.Errorf("%v became %v, want %v", tt.at, got, tt.want)
 				}
 			}
-		}
-	}
-}
-
-func TestASinkThatIsToldNonsenseDoesNotStart(t *testing.T) {
-	topics := schemas.NewTopics("halo.")
-	for name, change := range map[string]func(*sink.Config){
-		"no brokers":       func(c *sink.Config) { c.Kafka.Brokers = nil },
-		"a nameless topic": func(c *sink.Config) { c.Topics.Dead = "" },
-		"negative rows":    func(c *sink.Config) { c.BatchRows = -1 },
-		"a negative wait":  func(c *sink.Config) { c.BatchWait = -1 },
-		"a negative drain": func(c *sink.Config) { c.Drain = -1 },
-	} {
-		cfg := sink.Config{Topics: topics}
-		cfg.Kafka.Brokers = []string{"127.0.0.1:1"}
-		if _, err := sink.New(cfg, new(storetest.Memory), nil, nil); err != nil {
-			t.Fatal(err)
-		}
-		change(&cfg)
-		if _, err := sink.New(cfg, new(storetest.Memory), nil, nil); err == nil {
-			t.Errorf("%s: New succeeds", name)
 		}
 	}
 }

@@ -8,52 +8,22 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 )
-
-// table refuses rows as ClickHouse does: the whole insert, for one of them.
-type table struct {
-	refuses func(sink.Outcome) bool
-	healed  atomic.Bool
-	takes   time.Duration
-	asked   atomic.Int32
-}
-
-func (x *table) append(ctx context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
-	x.asked.Add(1)
-	select {
-	case <-time.After(x.takes):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if !x.healed.Load() && slices.ContainsFunc(rows, x.refuses) {
-		return fmt.Errorf("append %d rows: %w", len(rows), sink.ErrRefused)
-	}
-	keep(rows)
-	return nil
-}
-
-func every(sink.Outcome) bool { return true }
-
-// poison makes a table refuse the rows of events.
-func poison(events ...int) func(sink.Outcome) bool {
-	ids := make(map[schemas.ID]bool)
-	for _, n := range events {
-		ids[activity(n).ID] = true
-	}
-	return func(o sink.Outcome) bool { return ids[o.ID] }
-}
 
 // lettersFor fails unless the dead letters are about exactly these records,
 // once each, and name reason.
@@ -93,162 +63,54 @@ func header(r *kgo.Record, name string) string {
 	return ""
 }
 
-// lost takes the rows of events out of what ought to be kept, and gives the
-// records that they came in.
-func (w *world) lost(events ...int) (records []*kgo.Record) {
-	all := slices.Concat(w.Records(w.t, w.topics.Activities), w.Records(w.t, w.topics.Skipped))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range events {
-		id := activity(n).ID
-		at := w.places[id]
-		w.want = slices.DeleteFunc(w.want, func(o sink.Outcome) bool { return o.ID == id })
-		for _, r := range all {
-			if (place{r.Topic, r.Partition, r.Offset}) == at {
-				records = append(records, r)
-			}
-		}
-	}
-	return records
-}
-
-// excuse lets a commit cover events that the table refuses: whether they are
-// dead letters by then is asked at the end.
-func (w *world) excuse(events ...int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, n := range events {
-		w.excused = append(w.excused, activity(n).ID)
-	}
-}
-
-func TestARefusedRowIsFoundAndItsSiblingsAreKept(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		bad := []int{0, 33, 34, 512, 999}
-		w.excuse(bad...)
-		x := &table{refuses: poison(bad...)}
-		p := w.start(x.append)
-		time.Sleep(after)
-		w.produce(0, 1000)
-		time.Sleep(after)
-		records := w.lost(bad...)
-		w.settled()
-		w.lettersFor("refused_by_store", records...)
-		// Two appends per level and row, of the ten levels of a thousand rows.
-		if n := x.asked.Load(); n > 1+2*10*int32(len(bad)) {
-			t.Errorf("%d appends to find %d rows", n, len(bad))
-		}
-		if n := counter(t, p, "halo_dead_records_total", "sink"); n != 5 {
-			t.Errorf("halo_dead_records_total = %v, want 5", n)
-		}
-		if n := counter(t, p, "halo_sink_rows_total", "outcomes_log"); n != 995 {
-			t.Errorf("halo_sink_rows_total = %v, want the 995 that are kept", n)
-		}
-	})
-}
-
-// However slow the table is: an attempt to find many rows may last minutes.
-func TestManyRefusedRowsAreFoundInASlowTable(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		var bad []int
-		for n := range 100 {
-			bad = append(bad, n*10)
-		}
-		w.excuse(bad...)
-		x := &table{refuses: poison(bad...), takes: time.Second}
-		w.start(x.append)
-		time.Sleep(after)
-		w.produce(0, 1000)
-		time.Sleep(time.Hour)
-		records := w.lost(bad...)
-		w.settled()
-		w.lettersFor("refused_by_store", records...)
-		if n := x.asked.Load(); n < 100 {
-			t.Errorf("%d appends of a second each: this proves nothing", n)
-		}
-	})
-}
-
-func TestATableThatRefusesTooMuchIsNotQuarantined(t *testing.T) {
-	var all []int
-	for n := range 101 {
-		all = append(all, n*9)
-	}
-	for name, tt := range map[string]struct {
-		events  int
-		refuses func(sink.Outcome) bool
-	}{
-		"every row of many":         {1000, every},
-		"every row of two":          {2, every},
-		"the only row":              {1, every},
-		"a hundred and one of many": {1000, poison(all...)},
+// A table that refuses is not what it should be: somebody added a constraint,
+// or changed a column. No row is at fault, none is given up, however many are
+// refused, and a person is told which code it is.
+func TestATableThatRefusesIsWaitedForAndNothingIsGivenUp(t *testing.T) {
+	for name, refuses := range map[string]func(n int) bool{
+		"every row":  func(int) bool { return true },
+		"one of all": func(n int) bool { return n == 33 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				x := &table{refuses: tt.refuses}
-				p := w.start(x.append)
+				var healed atomic.Bool
+				var asked atomic.Int32
+				ids := make(map[schemas.ID]bool)
+				for n := range 1000 {
+					ids[activity(n).ID] = refuses(n)
+				}
+				p := w.start(func(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.Outcome)) error {
+					asked.Add(1)
+					if !healed.Load() && slices.ContainsFunc(rows, func(o sink.Outcome) bool { return ids[o.ID] }) {
+						return fmt.Errorf("append: %w", clickhouse.Redact(&ch.Exception{Code: 469, Name: "VIOLATED_CONSTRAINT", Message: "Constraint `small` for table worksights.outcomes_log is violated"}))
+					}
+					keep(rows)
+					return nil
+				})
 				time.Sleep(after)
-				w.produce(0, tt.events)
+				w.produce(0, 1000)
 				time.Sleep(time.Hour)
 				if dead := w.Records(t, w.topics.Dead); len(dead) != 0 {
 					t.Errorf("%d dead letters for a fault of the table", len(dead))
 				}
-				if n := w.uncommitted(); n != int64(tt.events) {
-					t.Errorf("%d records uncommitted, want all %d", n, tt.events)
+				if n := w.uncommitted(); n == 0 {
+					t.Error("what the table refused is committed")
 				}
-				if p.Ready() == nil {
-					t.Error("ready while the table refuses everything")
+				if err := p.Ready(); err == nil || !strings.Contains(err.Error(), "VIOLATED_CONSTRAINT") {
+					t.Errorf("while the table refuses: %v", err)
 				}
-				if x.asked.Load() < 100 {
-					t.Errorf("asked %d times in an hour: this proves nothing", x.asked.Load())
+				if n := asked.Load(); n < 100 || n > 500 {
+					t.Errorf("asked %d times in an hour", n)
 				}
-				x.healed.Store(true)
+				healed.Store(true)
 				time.Sleep(after)
 				w.settled()
-				if p.Ready() != nil {
-					t.Error("not ready after the table was put right")
+				if err := p.Ready(); err != nil {
+					t.Errorf("after the table was put right: %v", err)
 				}
 			})
 		})
 	}
-}
-
-// In a quiet hour rows come one at a time, and each alone looks refused for
-// its own sake. None may be given up for a fault of the table.
-func TestALoneRowIsNotGivenUpBeforeAnotherIsKept(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		x := &table{refuses: every}
-		w.start(x.append)
-		time.Sleep(after)
-		for n := range 10 {
-			w.produce(n, n+1)
-			time.Sleep(after)
-		}
-		if n := w.uncommitted(); n != 10 || len(w.Records(t, w.topics.Dead)) != 0 {
-			t.Errorf("%d records uncommitted and %d dead letters, want 10 and none", n, len(w.Records(t, w.topics.Dead)))
-		}
-		x.healed.Store(true)
-		time.Sleep(after)
-		w.settled()
-	})
-	t.Run("and is given up once another is", func(t *testing.T) {
-		bubble(t, func(t *testing.T, w *world) {
-			w.excuse(0)
-			x := &table{refuses: poison(0)}
-			w.start(x.append)
-			time.Sleep(after)
-			w.produce(0, 1)
-			time.Sleep(time.Hour)
-			if n := w.uncommitted(); n != 1 {
-				t.Errorf("%d records uncommitted, want the one", n)
-			}
-			w.produce(1, 2)
-			time.Sleep(after)
-			records := w.lost(0)
-			w.settled()
-			w.lettersFor("refused_by_store", records...)
-		})
-	})
 }
 
 func TestARecordThatDoesNotParseBecomesADeadLetter(t *testing.T) {

@@ -19,7 +19,7 @@ import (
 // owned are the partitions that the group gave to the process whose client
 // has this id.
 func (w *world) owned(client string) (all []place) {
-	for _, m := range w.GroupInfo(sink.DefaultGroup).Members {
+	for _, m := range w.GroupInfo(group).Members {
 		if m.ClientID != client {
 			continue
 		}
@@ -45,8 +45,8 @@ func (w *world) strangers(rows []sink.Outcome, owned []place) (n int) {
 	return n
 }
 
-func named(id string) func(*sink.Config) {
-	return func(c *sink.Config) { c.Kafka.ClientID = id }
+func named(id string) func(*setting) {
+	return func(c *setting) { c.Kafka.ClientID = id }
 }
 
 // A second sink joins while the first is in the middle of an append, or

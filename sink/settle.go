@@ -2,88 +2,93 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 const (
-	// answerTimeout bounds one insert, or one round of dead letters. A full
-	// batch takes a second; a store that takes a minute is not going to answer.
-	// An attempt as a whole has no bound: to find many refused rows takes a
-	// thousand inserts, and an attempt that is cut short finds none.
+	// answerTimeout bounds one attempt. A full batch takes a second; a store that
+	// takes a minute is not going to answer.
 	answerTimeout = time.Minute
 
 	// letGo is how long an attempt may keep a rebalance waiting. The group
 	// waits for 8 s (kafka.NewConsumer) before it puts a member out.
 	letGo = 4 * time.Second
 
-	// commitTimeout: a commit that is not answered by then is as good as one
-	// that failed, and the next one covers it.
-	commitTimeout = 5 * time.Second
-
 	// firstPause doubles up to lastPause: a store that restarts is found again
 	// within a second, one that is down for the night is not hammered. The
 	// longest is what recovery may wait for.
 	firstPause, lastPause = 250 * time.Millisecond, 15 * time.Second
 
-	// companyWait is how long a poll takes that finds what the client has
-	// fetched already.
-	companyWait = 10 * time.Millisecond
-
-	// maxRefused bounds the rows of one batch that are given up. More is no
-	// longer a fault of rows but of the table, say a constraint that somebody
-	// added: then nothing is given up and a person has to look.
-	maxRefused = 100
+	// retentionAge is how old the sink's knowledge of the retention may be. It is
+	// changed by hand, and removes rows within days.
+	retentionAge = 10 * time.Minute
 )
 
-// errTableRefuses says that rows are refused wholesale, or that none was kept
-// beside the refused ones: then nobody can tell a fault of the table from one
-// of a lone row.
-var errTableRefuses = errors.New("the table refuses too many rows for it to be the rows' fault")
+// insert is an append that is under way.
+type insert struct {
+	began    time.Time
+	answered context.Context // done once it is
+	err      error           // once answered
+}
 
-// settle does steps 2 to 4 of the package comment. It returns an error only
-// when ctx is done.
-func (s *Sink) settle(ctx context.Context, b *batch) error {
-	if b.records == 0 {
-		return nil
-	}
-	var refused []letter
-	began := time.Now()
-	err := s.insist(ctx, b, "append", func(ctx context.Context) (err error) {
-		refused, err = s.append(ctx, b)
-		return err
-	})
+func (i *insert) wait() error {
+	<-i.answered.Done()
+	return i.err
+}
+
+// begin appends the rows of b in a goroutine, which ends with the answer.
+func (s *Sink) begin(ctx context.Context, b *batch) *insert {
+	s.began = time.Now()
+	answered, answer := context.WithCancel(context.Background())
+	under := &insert{began: s.began, answered: answered}
+	go func() {
+		defer answer()
+		under.err = s.attempt(ctx, func(ctx context.Context) error { return s.append(ctx, b) })
+	}()
+	return under
+}
+
+// settle does what is left of steps 2 to 4 of the package comment for b, whose
+// first append ended with err. It returns an error only when ctx is done.
+func (s *Sink) settle(ctx context.Context, err error, b *batch) error {
+	began := s.began
+	err = s.repeat(ctx, err, "append", func(ctx context.Context) error { return s.append(ctx, b) }, b)
 	if err != nil {
 		return err
 	}
-	s.metrics.appended(b.rows, len(refused), time.Now())
-	s.follow(b, began)
-	s.metrics.watch(b, &s.seen, s.witness)
-
-	b.dead = append(b.dead, refused...)
-	if err := s.insist(ctx, b, "quarantine", func(ctx context.Context) error { return s.quarantine(ctx, b.dead) }); err != nil {
+	s.kept(b, began)
+	err = s.attempt(ctx, func(ctx context.Context) error { return s.quarantine(ctx, b) })
+	err = s.repeat(ctx, err, "quarantine", func(ctx context.Context) error { return s.quarantine(ctx, b) }, b)
+	if err != nil {
 		return err
 	}
-	s.commit(ctx, b)
-	s.metrics.done(b)
+	for _, p := range b.parts {
+		if p.last != nil {
+			s.member.Settled(p.last)
+		}
+	}
+	s.metrics.settled(b)
+	s.commit(ctx)
 	return nil
 }
 
-// insist repeats step until it succeeds, with a pause between attempts in which
-// partitions, and with them a part of b, may be taken away.
-func (s *Sink) insist(ctx context.Context, b *batch, name string, step func(context.Context) error) error {
+// repeat repeats a step whose last attempt ended with err until it succeeds,
+// with a pause before each attempt in which partitions, and with them a part of
+// what is in hand, may be taken away.
+func (s *Sink) repeat(ctx context.Context, err error, name string, step func(context.Context) error, b *batch) error {
 	for failed := 0; ; failed++ {
-		err := s.attempt(ctx, step)
 		if err == nil {
 			if failed > 0 {
 				s.ready.succeeds()
@@ -94,28 +99,28 @@ func (s *Sink) insist(ctx context.Context, b *batch, name string, step func(cont
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		class := clickhouse.ClassOf(err)
-		s.metrics.failures.WithLabelValues(name).Inc()
+		s.metrics.failures[name].Inc()
 		s.ready.fails(fmt.Sprintf("%s fails: %v", name, err))
 		d := backoff(failed)
 		level := slog.LevelWarn
-		if class == clickhouse.Misconfigured || errors.Is(err, errTableRefuses) {
-			level = slog.LevelError // no amount of time helps
+		switch clickhouse.ClassOf(err) {
+		case clickhouse.Misconfigured, clickhouse.BadRow:
+			// No amount of time helps. That a value is refused is no fault of its
+			// row: all rows are made alike, of our types, so that it is the table
+			// which is not what it should be.
+			level = slog.LevelError
 		}
-		s.log.Log(ctx, level, name+" failed, will be repeated", "rows", len(b.rows), "attempt", failed+1, "pause", d, "err", err)
-		s.pause(ctx, d, b)
-		if errors.Is(err, errTableRefuses) && b.records < s.cfg.BatchRows {
-			// One row that is kept beside them tells whose fault it is.
-			s.company(ctx, b)
-		}
+		s.log.Log(ctx, level, name+" failed, will be repeated", "rows", b.rows.Len(), "attempt", failed+1, "pause", d, "err", err)
+		s.pause(ctx, d)
+		err = s.attempt(ctx, step)
 	}
 }
 
 // attempt runs step within the group's patience once a rebalance waits for us.
 func (s *Sink) attempt(ctx context.Context, step func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	defer s.wish.answer(func() { time.AfterFunc(letGo, cancel) })()
+	defer context.AfterFunc(s.member.Rebalance(), func() { time.AfterFunc(letGo, cancel) })()
 	return step(ctx)
 }
 
@@ -126,86 +131,129 @@ func backoff(failed int) time.Duration {
 	return d*3/4 + rand.N(d/2)
 }
 
-// append appends the batch. Where a row is refused it halves until it has
-// found which, and returns those; all others are kept.
-func (s *Sink) append(ctx context.Context, b *batch) (refused []letter, err error) {
-	if len(b.rows) == 0 {
-		return nil, nil
-	}
-	var at []int
-	var halve func(lo, hi int) error
-	halve = func(lo, hi int) error {
-		err := s.appendOnce(ctx, b.rows[lo:hi])
-		switch {
-		case err == nil || !errors.Is(err, ErrRefused):
-			return err
-		case hi-lo > 1:
-			if err := halve(lo, lo+(hi-lo)/2); err != nil {
-				return err
-			}
-			return halve(lo+(hi-lo)/2, hi)
-		case len(at) == maxRefused:
-			return fmt.Errorf("%w: %w", errTableRefuses, err)
-		}
-		at = append(at, lo)
+// append drops what must not be written and appends the rest. What was erased is
+// looked for in each attempt anew, as an outage may last for hours: rows that
+// were in hand when a person was erased would come back with the database.
+func (s *Sink) append(ctx context.Context, b *batch) error {
+	if b.rows.Len() == 0 {
 		return nil
 	}
-	if err := halve(0, len(b.rows)); err != nil {
-		return nil, err
+	if err := s.erase(ctx, b); err != nil {
+		return err
 	}
-	if len(at) == len(b.rows) {
-		return nil, errTableRefuses
-	}
-	for _, i := range at {
-		refused = append(refused, letter{b.sources[i], reasonRefused})
-	}
-	return refused, nil
-}
-
-func (s *Sink) appendOnce(ctx context.Context, rows []Outcome) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
 	defer s.ready.inserting()()
+	if err := s.expire(ctx, b); err != nil {
+		return err
+	}
+	if b.rows.Len() == 0 {
+		return nil
+	}
 	began := time.Now()
-	err := s.store.Append(ctx, rows)
+	err := s.store.Append(ctx, &b.rows)
 	if err == nil {
 		s.metrics.append.Observe(time.Since(began).Seconds())
 	}
 	return err
 }
 
-// quarantine produces dead letters and waits until all are acknowledged.
-func (s *Sink) quarantine(ctx context.Context, dead []letter) error {
-	if len(dead) == 0 {
+// erase drops the rows that an erasure covers.
+func (s *Sink) erase(ctx context.Context, b *batch) error {
+	if err := s.erasures.CatchUp(ctx); err != nil {
+		return fmt.Errorf("it is not known who was erased: %w", err)
+	}
+	if s.erasures.Len() == 0 {
 		return nil
 	}
-	records := make([]*kgo.Record, len(dead))
-	for i, l := range dead {
-		records[i] = kafka.Dead(s.cfg.Topics, l.record, l.reason)
+	covered := func(t schemas.Tenant, u schemas.UserID, received time.Time) bool {
+		e, ok := s.erasures.Get(schemas.ErasureKey(t, u))
+		return ok && e.Covers(received)
 	}
-	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	if err := s.producer.ProduceSync(bounded, records...).FirstErr(); err != nil {
+	b.keep(func(i int) bool {
+		tenant, user, received := schemas.Tenant(b.rows.tenant[i]), schemas.UserID(b.rows.user[i]), time.UnixMilli(b.rows.received[i])
+		if !covered(tenant, "", received) && (user == "" || !covered(tenant, user, received)) {
+			return true
+		}
+		b.parts[b.from[i].part].erased++
+		return false
+	})
+	return nil
+}
+
+// retention is what the sink knows of how long the store keeps rows.
+type retention struct {
+	months int
+	asked  time.Time
+}
+
+// expire drops the rows of events that the store may have had and removed: see
+// [schemas.Expired].
+func (s *Sink) expire(ctx context.Context, b *batch) error {
+	if s.retention.asked.IsZero() || time.Since(s.retention.asked) > retentionAge {
+		months, err := s.store.Retention(ctx)
+		if err != nil {
+			return err
+		}
+		s.retention = retention{months, time.Now()}
+	}
+	b.keep(func(i int) bool {
+		if !schemas.Expired(time.UnixMilli(b.rows.event[i]), time.UnixMilli(b.rows.received[i]), s.retention.months) {
+			return true
+		}
+		b.parts[b.from[i].part].expired++
+		return false
+	})
+	return nil
+}
+
+// kept notes that the rows of b are in the store: it counts them, looks for
+// broken promises, and ends the traces of deliveries that are followed. The last
+// span of a delivery's way is its append, pauses and failed attempts included.
+func (s *Sink) kept(b *batch, began time.Time) {
+	s.metrics.appended(&b.rows, time.Now())
+	for i := range b.rows.Len() {
+		v := s.repeats.judge(&b.rows, i)
+		if v == unseen {
+			continue
+		}
+		s.metrics.repeated(v)
+		if v == changed || v == moved {
+			p := b.parts[b.from[i].part]
+			s.witness.Saw(metric.Repeatable, metric.Place{Topic: p.Topic, Partition: p.Number, Offset: b.from[i].offset},
+				"tenant", b.rows.tenant[i], "verdict", v)
+		}
+	}
+	for _, t := range b.traced {
+		_, span := s.cfg.Tracer.Start(t.ctx, "append", trace.WithTimestamp(began), trace.WithAttributes(
+			attribute.String("tenant", string(t.tenant)), attribute.String("event", t.id.String())))
+		span.End()
+	}
+}
+
+// quarantine produces the dead letters of b and waits until all are acknowledged.
+func (s *Sink) quarantine(ctx context.Context, b *batch) error {
+	if len(b.dead) == 0 {
+		return nil
+	}
+	records := make([]kgo.Record, len(b.dead))
+	for i, l := range b.dead {
+		records[i] = *kafka.Dead(s.cfg.Topics, l.record, l.reason)
+	}
+	if err := kafka.ProduceAll(ctx, s.producer, records); err != nil {
 		return err
 	}
-	s.metrics.dead.Add(float64(len(dead)))
-	for _, l := range dead {
+	s.metrics.dead.Add(float64(len(b.dead)))
+	for _, l := range b.dead {
 		s.log.WarnContext(ctx, "record quarantined", "reason", l.reason, "topic", l.record.Topic, "partition", l.record.Partition, "offset", l.record.Offset)
 	}
 	return nil
 }
 
-// commit commits what b held. A failure is no more than a delay: the rows are
-// kept, and either the next commit covers these offsets or another member, who
-// owns the partitions by now, appends them again.
-func (s *Sink) commit(ctx context.Context, b *batch) {
-	if len(b.last) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	last := slices.Collect(maps.Values(b.last))
-	if err := s.consumer.CommitRecords(ctx, last...); err != nil {
-		s.log.WarnContext(ctx, "offsets not committed, rows may be appended again", "err", err)
+// commit commits all that is settled. A failure is no more than a delay: the
+// rows are kept, and what is owed is committed later, or appended again by
+// another member who owns the partitions by then.
+func (s *Sink) commit(ctx context.Context) {
+	if err := s.member.Commit(ctx, s.consumer); err != nil {
+		s.metrics.failures["commit"].Inc()
+		s.log.WarnContext(ctx, "offsets not committed, trying again", "err", err)
 	}
 }

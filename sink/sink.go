@@ -2,11 +2,7 @@ package sink
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,142 +16,117 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// The defaults of [Config].
-const (
-	DefaultGroup = "sink"
-	// DefaultBatchRows is what ClickHouse likes in one insert (10,000 to
-	// 100,000 rows), and some 40 MB of ours.
-	DefaultBatchRows = 50_000
-	// DefaultBatchWait is how long a lone row waits for company. It is most of
-	// the way from delivery to row, and makes two inserts a second, which a
-	// table merges without effort.
-	DefaultBatchWait = 500 * time.Millisecond
-	// DefaultDrain is three times what a full batch takes. A program gives each
-	// of its parts ten seconds to stop (daemon.DefaultDrain), and where Kafka
-	// hangs, giving up a commit and leaving the group take up to six more.
-	DefaultDrain = 3 * time.Second
-)
+// DefaultDrain is three times what a full batch takes. A program gives each of
+// its parts ten seconds to stop (daemon.DefaultDrain), and where Kafka hangs,
+// giving up a commit and leaving the group take up to six more.
+const DefaultDrain = 3 * time.Second
 
-// Config is what a sink needs to know. Zero values of the last five mean the
-// defaults.
+// Config is what a sink needs to know.
 type Config struct {
-	Kafka     kafka.Config
 	Topics    schemas.Topics
-	Group     string
 	BatchRows int           // append at the latest when so many rows are in hand
-	BatchWait time.Duration // or when the first of them has waited so long
-	Drain     time.Duration // how long Run goes on appending what it has in hand after its context is done
+	BatchWait time.Duration // least time from the start of one insert to that of the next, unless the batch is full
+	Drain     time.Duration // how long Run goes on appending what it has in hand after its context is done; 0: DefaultDrain
 	Tracer    trace.Tracer  // of the rows that are being followed; nil: none is
 }
 
-func (c Config) withDefaults() (Config, error) {
-	if err := c.Kafka.Validate(); err != nil {
-		return c, fmt.Errorf("sink: %w", err)
-	}
-	if c.Topics.Activities == "" || c.Topics.Skipped == "" || c.Topics.Dead == "" {
-		return c, errors.New("sink: a topic without a name")
-	}
-	if c.BatchRows < 0 || c.BatchWait < 0 || c.Drain < 0 {
-		return c, errors.New("sink: a batch or a drain below zero")
-	}
-	if c.Group == "" {
-		c.Group = DefaultGroup
-	}
-	if c.BatchRows == 0 {
-		c.BatchRows = DefaultBatchRows
-	}
-	if c.BatchWait == 0 {
-		c.BatchWait = DefaultBatchWait
-	}
-	if c.Drain == 0 {
-		c.Drain = DefaultDrain
-	}
-	if c.Tracer == nil {
-		c.Tracer = tracing.Nothing()
-	}
-	return c, nil
+// Clients are the sink's ways to Kafka. Consumer was made with the Opts of
+// Member, reads the topics of activities and skips and nothing else, and is
+// closed at the end of Run; the producer stays the caller's.
+type Clients struct {
+	Consumer *kgo.Client
+	Member   *kafka.Member
+	Producer *kgo.Client
+}
+
+// Erasures is the erasures topic of the sink's own prefix in memory.
+type Erasures interface {
+	// Get returns the erasure under a key of [schemas.ErasureKey].
+	Get(key string) (schemas.Erasure, bool)
+	// CatchUp returns nil once Get answers from every record that Kafka had
+	// acknowledged before the call.
+	CatchUp(ctx context.Context) error
+	// Len is the number of erasures.
+	Len() int
 }
 
 // Sink is one member of the group that appends outcomes.
 type Sink struct {
-	cfg        Config
-	store      Store
-	log        *slog.Logger
-	reg        prometheus.Registerer
-	opts       []kgo.Opt
+	cfg      Config
+	consumer *kgo.Client
+	producer *kgo.Client
+	member   *kafka.Member
+	erasures Erasures
+	store    Store
+	log      *slog.Logger
+
 	metrics    *metrics
 	witness    *metric.Witness
 	gaps       kafka.Gaps
 	complaints kafka.Complaints
-	seen       memory
+	repeats    repeats
+	parser     *schemas.Parser
+	ready      readiness
 
-	consumer, producer *kgo.Client
-
-	member *kafka.Member
-	ready  readiness
-
-	// wish rings when the group wants to rebalance and we are in its way.
-	wish bell
-	// lost are partitions that were taken away since the loop last looked.
-	lost struct {
-		sync.Mutex
-		partitions []partition
-	}
+	// One batch is collected while the other is being appended.
+	collected, appended *batch
+	began               time.Time // when the last insert began
+	retention           retention
 }
 
-type partition struct {
-	topic  string
-	number int32
-}
-
-// New returns a sink that appends to store. Nothing is connected yet. Options
-// go to its Kafka clients, last.
-func New(cfg Config, store Store, log *slog.Logger, reg prometheus.Registerer, opts ...kgo.Opt) (*Sink, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, err
+// New returns a sink that appends to store.
+func New(cfg Config, clients Clients, erasures Erasures, store Store, log *slog.Logger, reg prometheus.Registerer) *Sink {
+	if cfg.Drain == 0 {
+		cfg.Drain = DefaultDrain
 	}
-	s := &Sink{cfg: cfg, store: store, log: log, reg: reg, opts: opts, witness: metric.NewWitness(log), member: kafka.NewMember()}
-	s.metrics = newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped)
-	return s, nil
+	if cfg.Tracer == nil {
+		cfg.Tracer = tracing.Nothing()
+	}
+	return &Sink{
+		cfg: cfg, consumer: clients.Consumer, producer: clients.Producer, member: clients.Member, erasures: erasures, store: store, log: log,
+		metrics: newMetrics(reg, cfg.Topics.Activities, cfg.Topics.Skipped),
+		witness: metric.NewWitness(log), parser: schemas.NewParser(), collected: new(batch), appended: new(batch),
+	}
 }
 
 // Run consumes until ctx is done, then appends and commits what it has in
-// hand, for at most Config.Drain, leaves the group and returns nil. It returns
-// an error only when it cannot begin. Run is called once.
-func (s *Sink) Run(ctx context.Context) (err error) {
-	topics := []string{s.cfg.Topics.Activities, s.cfg.Topics.Skipped}
-	s.producer, err = kafka.NewProducer(s.cfg.Kafka, s.log, s.reg, s.opts...)
-	if err != nil {
-		return fmt.Errorf("sink: %w", err)
-	}
-	defer s.producer.Close()
-	s.consumer, err = kafka.NewConsumer(s.cfg.Kafka, s.cfg.Group, topics, s.log, s.reg, slices.Concat(s.member.Opts(), []kgo.Opt{
-		kgo.OnPartitionsRevoked(s.takenAway),
-		kgo.OnPartitionsLost(s.takenAway),
-		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) { s.wish.ring() }),
-	}, s.opts)...)
-	if err != nil {
-		return fmt.Errorf("sink: %w", err)
-	}
+// hand, for at most Config.Drain, leaves the group and returns nil. Run is
+// called once.
+func (s *Sink) Run(ctx context.Context) error {
 	defer kafka.Leave(s.consumer)
-
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(work)
-	lag.Go(func() { kafka.WatchLag(lctx, s.consumer, s.metrics.lag, topics...) })
+	lag.Go(func() { kafka.WatchLag(lctx, s.consumer, s.metrics.lag, s.cfg.Topics.Activities, s.cfg.Topics.Skipped) })
 	defer lag.Wait()
 	defer stop()
-	for ctx.Err() == nil {
-		b := s.collect(ctx)
-		if err := s.settle(work, b); err != nil {
-			// Only the end of work stops it. What is in hand is not committed
-			// and will be read again.
-			s.log.WarnContext(work, "ended with rows in hand, which will be read again", "rows", len(b.rows), "err", err)
-			return nil
+
+	var under *insert // nil: none is under way
+	for ctx.Err() == nil || s.collected.records > 0 || under != nil {
+		s.collect(ctx, under)
+		switch {
+		case under != nil:
+			err := under.wait()
+			under = nil
+			if err := s.settle(work, err, s.appended); err != nil {
+				// Only the end of work stops it. What is in hand is not committed
+				// and will be read again.
+				s.log.WarnContext(work, "ended with rows in hand, which will be read again", "rows", s.appended.rows.Len()+s.collected.rows.Len(), "err", err)
+				return nil
+			}
+			s.appended.reset()
+			s.hold()
+		case s.collected.records > 0:
+			s.collected, s.appended = s.appended, s.collected
+			under = s.begin(work, s.appended)
+		default:
+			if at, owed := s.member.Again(); owed && !time.Now().Before(at) {
+				s.block(work)
+				s.commit(work)
+			}
+			s.member.Allow(s.consumer)
 		}
-		s.allowRebalance()
 	}
 	return nil
 }
@@ -176,83 +147,95 @@ func outlive(ctx context.Context, d time.Duration) (work context.Context, end fu
 	return work, func() { cancel(); wg.Wait() }
 }
 
-// collect polls one batch: it waits for a first record as long as it takes,
-// and then for more until the batch is full, old enough, or in the way of a
-// rebalance.
-func (s *Sink) collect(ctx context.Context) *batch {
-	b := newBatch()
-	s.poll(ctx, b)
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.BatchWait)
+// collect polls until the batch is due: full, in the way of a rebalance, or
+// BatchWait after the last insert began, so that a row which comes alone does
+// not wait. While an insert is under way it goes on until that is answered.
+// With nothing in hand it returns after each poll, and waits in it as long as it
+// takes, or until a commit that failed is to be tried again.
+func (s *Sink) collect(ctx context.Context, under *insert) {
+	b := s.collected
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer s.wish.answer(cancel)()
-	for b.records < s.cfg.BatchRows && ctx.Err() == nil {
-		s.poll(ctx, b)
+	defer context.AfterFunc(s.member.Rebalance(), cancel)()
+	if under != nil {
+		defer context.AfterFunc(under.answered, cancel)()
 	}
-	return b
+	for ctx.Err() == nil && b.records < s.cfg.BatchRows {
+		until, bounded := time.Time{}, false
+		switch {
+		case under != nil:
+		case b.records > 0:
+			until, bounded = s.began.Add(s.cfg.BatchWait), true
+		default:
+			until, bounded = s.member.Again()
+		}
+		if bounded && !time.Now().Before(until) {
+			return
+		}
+		pctx, done := ctx, context.CancelFunc(func() {})
+		if bounded {
+			pctx, done = context.WithDeadline(ctx, until)
+		}
+		s.poll(pctx)
+		done()
+		if b.records == 0 && under == nil {
+			return
+		}
+	}
 }
 
-// company adds to b what is there to be polled at once. Rebalances are blocked
-// before and after.
-func (s *Sink) company(ctx context.Context, b *batch) {
-	ctx, cancel := context.WithTimeout(ctx, companyWait)
-	defer cancel()
-	s.poll(ctx, b)
-}
-
-// poll adds what one poll returns to b.
-func (s *Sink) poll(ctx context.Context, b *batch) {
+// poll takes in hand what one poll returns.
+func (s *Sink) poll(ctx context.Context) {
+	b := s.collected
 	fetches := s.consumer.PollRecords(ctx, s.cfg.BatchRows-b.records)
 	s.complaints.About(ctx, fetches, s.log)
-	// What was taken away before these records came is not in hand. Forgotten
-	// later, it would take along what we were given anew since.
-	s.takeLost()
+	// Whatever was taken away before these records came, nothing of it is in
+	// hand: rebalances are allowed only then, or in a pause, which sees to it.
+	s.member.TakeLost()
 	if n := s.gaps.Missing(s.consumer, fetches); n > 0 {
 		s.metrics.breaches[metric.Kept].Add(float64(n))
 		s.log.ErrorContext(ctx, "outcomes were deleted from Kafka before they were read: they are lost until a replay", "records", n)
 	}
 	for r := range fetches.RecordsAll() {
-		b.add(r)
-	}
-	s.metrics.hold(b)
-}
-
-// takenAway remembers that partitions are not ours any more. The client calls
-// it between polls only, when the loop allows it.
-func (s *Sink) takenAway(_ context.Context, _ *kgo.Client, away map[string][]int32) {
-	s.lost.Lock()
-	defer s.lost.Unlock()
-	for topic, numbers := range away {
-		for _, n := range numbers {
-			s.lost.partitions = append(s.lost.partitions, partition{topic, n})
+		if !b.add(s.parser, r) {
+			s.metrics.breaches[metric.Apart].Inc()
+			s.witness.Saw(metric.Apart, metric.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset},
+				"tenant", b.rows.tenant[b.rows.Len()-1], "key", kafka.KeyTenant(r))
 		}
 	}
+	s.hold()
 }
 
-func (s *Sink) takeLost() []partition {
-	s.lost.Lock()
-	defer s.lost.Unlock()
-	lost := s.lost.partitions
-	s.lost.partitions = nil
-	return lost
+// hold notes the age of what is in hand.
+func (s *Sink) hold() {
+	for _, topic := range s.metrics.topics {
+		oldest := s.collected.oldest(topic)
+		if t := s.appended.oldest(topic); oldest.IsZero() || !t.IsZero() && t.Before(oldest) {
+			oldest = t
+		}
+		s.metrics.waiting.Hold(topic, oldest)
+	}
 }
 
-func (s *Sink) allowRebalance() {
-	s.wish.hush()
-	s.consumer.AllowRebalance()
+// block blocks rebalances, after the one that is under way, and returns what
+// was taken away. A poll whose context is done returns no record. But it returns
+// something, and so blocks them.
+func (s *Sink) block(ctx context.Context) []kafka.Partition {
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	s.consumer.PollRecords(done, 1)
+	return s.member.TakeLost()
 }
 
 // pause waits for d while rebalances may happen, then blocks them again and
 // puts out of hand what they took away.
-func (s *Sink) pause(ctx context.Context, d time.Duration, b *batch) {
-	s.allowRebalance()
+func (s *Sink) pause(ctx context.Context, d time.Duration) {
+	s.member.Allow(s.consumer)
 	sleep(ctx, d)
-	// A poll whose context is done returns no record. But it returns something,
-	// and so blocks rebalances, after the one that is under way.
-	done, cancel := context.WithCancel(ctx)
-	cancel()
-	s.consumer.PollRecords(done, 1)
-	b.drop(s.takeLost())
-	s.metrics.hold(b)
+	lost := s.block(ctx)
+	s.collected.drop(lost)
+	s.appended.drop(lost)
+	s.hold()
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -261,112 +244,5 @@ func sleep(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
-	}
-}
-
-// bell passes the group's wish to rebalance on to whatever the loop is doing.
-type bell struct {
-	mu   sync.Mutex
-	rung bool
-	act  func()
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rung = true
-	if b.act != nil {
-		b.act()
-	}
-}
-
-// answer calls act, once or more, when the bell rings or if it has; until the
-// function that it returns is called.
-func (b *bell) answer(act func()) (stop func()) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.act = act
-	if b.rung {
-		act()
-	}
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.act = nil
-	}
-}
-
-// hush forgets that the bell rang: the wish is being granted. A ring that
-// comes late, for a wish that was granted, only makes one batch small.
-func (b *bell) hush() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rung = false
-}
-
-// batch is what is in hand between a poll and its commit.
-type batch struct {
-	rows    []Outcome
-	sources []*kgo.Record // of the rows, one each
-	dead    []letter
-	records int                       // polled, of any fate
-	last    map[partition]*kgo.Record // the furthest of each partition: what to commit
-	taken   map[partition]int         // how many of each
-	oldest  map[string]time.Time      // of each topic, when the first in hand was written
-}
-
-// letter is a record that is to be a dead letter, and why.
-type letter struct {
-	record *kgo.Record
-	reason string
-}
-
-func newBatch() *batch {
-	return &batch{last: make(map[partition]*kgo.Record), taken: make(map[partition]int), oldest: make(map[string]time.Time)}
-}
-
-func (b *batch) add(r *kgo.Record) {
-	b.records++
-	at := partition{r.Topic, r.Partition}
-	b.last[at] = r // a partition's records come in order
-	b.taken[at]++
-	if t, ok := b.oldest[r.Topic]; !ok || r.Timestamp.Before(t) {
-		b.oldest[r.Topic] = r.Timestamp
-	}
-	o, dead := parse(r)
-	if dead != "" {
-		b.dead = append(b.dead, letter{r, dead})
-		return
-	}
-	b.rows, b.sources = append(b.rows, o), append(b.sources, r)
-}
-
-// drop puts out of hand what belongs to partitions that were taken away: their
-// new owner reads it from the last commit.
-func (b *batch) drop(lost []partition) {
-	if len(lost) == 0 {
-		return
-	}
-	gone := func(r *kgo.Record) bool {
-		return slices.Contains(lost, partition{r.Topic, r.Partition})
-	}
-	kept := 0
-	for i, r := range b.sources {
-		if !gone(r) {
-			b.rows[kept], b.sources[kept] = b.rows[i], r
-			kept++
-		}
-	}
-	clear(b.sources[kept:])
-	b.rows, b.sources = b.rows[:kept], b.sources[:kept]
-	b.dead = slices.DeleteFunc(b.dead, func(l letter) bool { return gone(l.record) })
-	maps.DeleteFunc(b.last, func(_ partition, r *kgo.Record) bool { return gone(r) })
-	maps.DeleteFunc(b.taken, func(p partition, _ int) bool { return slices.Contains(lost, p) })
-	// What is left may be younger; one figure too old for one batch is better
-	// than records kept only to be dated.
-	for _, p := range lost {
-		if !slices.ContainsFunc(slices.Collect(maps.Keys(b.last)), func(q partition) bool { return q.topic == p.topic }) {
-			delete(b.oldest, p.topic)
-		}
 	}
 }

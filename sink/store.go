@@ -1,9 +1,6 @@
 package sink
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // Store keeps outcomes.
 //
@@ -13,13 +10,11 @@ import (
 // that the store has seen before: a store folds the rows of one event, that is
 // of one tenant, event time and id, to the one with the greatest Version.
 //
-// Append is not called twice at a time. It does not keep rows. It returns soon
-// after ctx is done. Its errors quote no value of a row.
+// Append is not called twice at a time, nor beside Retention. It does not keep
+// rows. It returns soon after ctx is done. Its errors quote no value of a row.
+//
+// Retention is for how many months after its arrival a row is kept, 0 for ever.
 type Store interface {
-	Append(ctx context.Context, rows []Outcome) error
+	Append(ctx context.Context, rows *Rows) error
+	Retention(ctx context.Context) (months int, err error)
 }
-
-// ErrRefused is wrapped by an error of Append that is the fault of a value in
-// one of the rows and will be met again whenever that row is appended. Without
-// it, an error means that the same rows will be kept later.
-var ErrRefused = errors.New("a row is refused")

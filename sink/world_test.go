@@ -16,11 +16,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
@@ -42,7 +46,6 @@ type world struct {
 	produced map[place]schemas.ID // the zero ID for what is to become a dead letter
 	places   map[schemas.ID]place
 	commits  int
-	excused  []schemas.ID // that a commit may cover though no row is kept
 }
 
 type place struct {
@@ -77,9 +80,6 @@ func (w *world) judge(req *kmsg.OffsetCommitRequest) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range w.excused {
-		kept[id] = true
-	}
 	w.commits++
 	for _, topic := range req.Topics {
 		for _, p := range topic.Partitions {
@@ -165,8 +165,22 @@ func (w *world) settled() {
 	}
 }
 
+// forget empties the store and the group's offsets: what follows is a replay.
+func (w *world) forget() {
+	w.t.Helper()
+	w.memory = new(storetest.Memory)
+	if _, err := kadm.NewClient(w.Client(w.t)).DeleteGroups(w.t.Context(), group); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// hideErasures makes Kafka unable to say how far the erasures go.
+func (w *world) hideErasures() *kfake.FaultHandle {
+	return w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: w.topics.Erasures, Err: kerr.LeaderNotAvailable, Count: -1})
+}
+
 func (w *world) committed(topic string, p int32) int64 {
-	if g := w.GroupInfo(sink.DefaultGroup); g != nil {
+	if g := w.GroupInfo(group); g != nil {
 		return g.Commits[topic][p].Offset
 	}
 	return 0
@@ -206,7 +220,8 @@ type process struct {
 	Registry *prometheus.Registry
 	log      journal
 	cancel   context.CancelFunc
-	ended    chan struct{}
+	ended    chan struct{} // closed when Run has ended
+	gone     chan struct{} // closed when its clients have
 	err      error
 
 	mu    sync.Mutex
@@ -227,43 +242,85 @@ func kept(_ context.Context, _ *process, rows []sink.Outcome, keep func([]sink.O
 
 type storeFunc func(context.Context, []sink.Outcome) error
 
-func (f storeFunc) Append(ctx context.Context, rows []sink.Outcome) error { return f(ctx, rows) }
+func (f storeFunc) Append(ctx context.Context, rows *sink.Rows) error {
+	outcomes := make([]sink.Outcome, rows.Len())
+	for i := range outcomes {
+		outcomes[i] = rows.At(i)
+	}
+	return f(ctx, outcomes)
+}
+
+// retentionMonths are for how long every store of these tests keeps rows.
+const retentionMonths = 25
+
+func (f storeFunc) Retention(context.Context) (int, error) { return retentionMonths, nil }
+
+// group and batchWait are those of a sink that nobody told otherwise.
+const (
+	group     = "halo.sink"
+	batchWait = 500 * time.Millisecond
+)
+
+// setting is what a test may change of a sink.
+type setting struct {
+	sink.Config
+	Kafka kafka.Config
+}
 
 var errKilled = errors.New("the process was killed")
 
 // start runs a sink until the test ends, or it is stopped or killed.
-func (w *world) start(do step, change ...func(*sink.Config)) *process {
+func (w *world) start(do step, change ...func(*setting)) *process {
 	w.t.Helper()
-	p := &process{Registry: prometheus.NewRegistry(), ended: make(chan struct{})}
+	p := &process{Registry: prometheus.NewRegistry(), ended: make(chan struct{}), gone: make(chan struct{})}
 	store := storeFunc(func(ctx context.Context, rows []sink.Outcome) error {
 		if p.killed() {
 			return errKilled
 		}
 		return do(ctx, p, rows, func(rows []sink.Outcome) {
 			if !p.killed() {
-				_ = w.memory.Append(context.Background(), rows)
+				_ = w.memory.Append(context.Background(), storetest.Rows(rows...))
 			}
 		})
 	})
-	cfg := sink.Config{Kafka: w.Config, Topics: w.topics}
+	cfg := setting{sink.Config{Topics: w.topics, BatchRows: 50_000, BatchWait: batchWait}, w.Config}
 	for _, c := range change {
 		c(&cfg)
 	}
-	var err error
-	p.Sink, err = sink.New(cfg, store, slog.New(slog.NewTextHandler(&p.log, nil)), p.Registry, slices.Concat(w.Opts, []kgo.Opt{kgo.Dialer(p.dialer(w.dial))})...)
-	if err != nil {
-		w.t.Fatal(err)
+	log, opts := slog.New(slog.NewTextHandler(&p.log, nil)), append(slices.Clone(w.Opts), kgo.Dialer(p.dialer(w.dial)))
+	must := func(cl *kgo.Client, err error) *kgo.Client {
+		w.t.Helper()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		return cl
 	}
+	member := kafka.NewMember()
+	clients := sink.Clients{
+		Consumer: must(kafka.NewConsumer(cfg.Kafka, group, []string{w.topics.Activities, w.topics.Skipped}, log, p.Registry, slices.Concat(member.Opts(), opts)...)),
+		Member:   member,
+		Producer: must(kafka.NewProducer(cfg.Kafka, log, p.Registry, opts...)),
+	}
+	erasures := table.New(must(kafka.NewReader(cfg.Kafka, w.topics.Erasures, log, p.Registry, opts...)), w.topics.Erasures, kafka.ParseErasure, log, p.Registry)
+	p.Sink = sink.New(cfg.Config, clients, erasures, store, log, p.Registry)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
+	tctx, stopTable := context.WithCancel(context.Background())
+	var table sync.WaitGroup
+	table.Go(func() { _ = erasures.Run(tctx) })
 	go func() {
-		defer close(p.ended)
+		defer close(p.gone)
 		p.err = p.Run(ctx)
+		close(p.ended)
+		stopTable() // the table outlives the sink, as in cmd, where each has its own time to end
+		table.Wait()
+		clients.Producer.Close()
 	}()
 	w.t.Cleanup(func() {
 		if err := p.stop(); err != nil {
 			w.t.Errorf("Run = %v", err)
 		}
+		<-p.gone
 	})
 	return p
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -13,24 +15,48 @@ import (
 // read: its lag is 0 then, and no step of its work fails.
 var ErrNotMember = errors.New("not in its consumer group")
 
-// Member knows whether a consumer is in its group. Make it with [NewMember] and
-// give its Opts to [NewConsumer].
+// Member is what a consumer knows of its group: whether it is in it, which
+// partitions it lost, whether a rebalance waits for it, and which offsets it
+// still owes. Make it with [NewMember] and give its Opts to [NewConsumer].
 type Member struct {
 	why atomic.Pointer[string] // why it is none; nil: it is one
+
+	mu        sync.Mutex
+	lost      []Partition
+	rebalance context.Context // done while a rebalance waits
+	begin     context.CancelFunc
+	owed      map[string]map[int32]kgo.EpochOffset
+	failures  int       // commits that failed since the last that did not
+	again     time.Time // when what is owed is tried again
+}
+
+// Partition is one partition of a topic.
+type Partition struct {
+	Topic  string
+	Number int32
 }
 
 // NewMember returns the member of a consumer that has not joined yet.
 func NewMember() *Member {
-	m := &Member{}
+	m := &Member{owed: make(map[string]map[int32]kgo.EpochOffset)}
+	m.rebalance, m.begin = context.WithCancel(context.Background())
 	m.outside("joining")
 	return m
 }
 
 // Opts let the consumer say when it comes into its group, be it to be given no
-// partition, and when it falls out.
+// partition, when it falls out, and what is taken from it.
 func (m *Member) Opts() []kgo.Opt {
+	taken := func(_ context.Context, _ *kgo.Client, away map[string][]int32) { m.take(away) }
 	return []kgo.Opt{
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { m.why.Store(nil) }),
+		kgo.OnPartitionsRevoked(taken),
+		kgo.OnPartitionsLost(taken),
+		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.begin()
+		}),
 		kgo.WithHooks(m),
 	}
 }
@@ -51,6 +77,48 @@ func (m *Member) Ready() error {
 		return fmt.Errorf("%w: %s", ErrNotMember, *why)
 	}
 	return nil
+}
+
+// take forgets what is owed of partitions that are somebody else's: their new
+// owner begins with the last commit, and a commit of ours could rewind his. The
+// client calls it between polls only, when the loop allows it.
+func (m *Member) take(away map[string][]int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for topic, numbers := range away {
+		for _, n := range numbers {
+			m.lost = append(m.lost, Partition{topic, n})
+			delete(m.owed[topic], n)
+		}
+	}
+}
+
+// TakeLost returns the partitions that were taken away since it was last called.
+func (m *Member) TakeLost() []Partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	lost := m.lost
+	m.lost = nil
+	return lost
+}
+
+// Rebalance is done once the group wants to rebalance and waits for this member
+// to let go; until [Member.Allow].
+func (m *Member) Rebalance() context.Context {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rebalance
+}
+
+// Allow lets the group rebalance until the next poll returns.
+func (m *Member) Allow(cl *kgo.Client) {
+	m.mu.Lock()
+	// A wish that comes late, after it was granted, only makes one batch small.
+	if m.rebalance.Err() != nil {
+		m.rebalance, m.begin = context.WithCancel(context.Background())
+	}
+	m.mu.Unlock()
+	cl.AllowRebalance()
 }
 
 var (

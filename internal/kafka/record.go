@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -76,4 +77,17 @@ func KeyTenant(r *kgo.Record) string {
 		return "(no tenant)"
 	}
 	return string(t)
+}
+
+// ParseErasure reads a record of the erasures topic, for a table of it. Errors
+// wrap [schemas.ErrMalformed] and quote no value.
+func ParseErasure(r *kgo.Record) (schemas.Erasure, error) {
+	if Schema(r) != schemas.ErasureSchema {
+		return schemas.Erasure{}, fmt.Errorf("%w: the schema is not %s", schemas.ErrMalformed, schemas.ErasureSchema)
+	}
+	e, err := schemas.ParseErasure(r.Value)
+	if err == nil && string(r.Key) != e.Key() {
+		err = fmt.Errorf("%w: the key is not the erasure's", schemas.ErrMalformed)
+	}
+	return e, err
 }

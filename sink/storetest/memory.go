@@ -35,7 +35,7 @@ var (
 )
 
 // Append keeps rows. It never fails unless ctx is done.
-func (m *Memory) Append(ctx context.Context, rows []sink.Outcome) error {
+func (m *Memory) Append(ctx context.Context, rows *sink.Rows) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -44,8 +44,9 @@ func (m *Memory) Append(ctx context.Context, rows []sink.Outcome) error {
 	if m.rows == nil {
 		m.rows = make(map[key]sink.Outcome)
 	}
-	m.appended += len(rows)
-	for _, o := range rows {
+	m.appended += rows.Len()
+	for i := range rows.Len() {
+		o := rows.At(i)
 		k := keyOf(o)
 		if there, ok := m.rows[k]; !ok || o.Version() > there.Version() {
 			m.rows[k] = o
@@ -53,6 +54,9 @@ func (m *Memory) Append(ctx context.Context, rows []sink.Outcome) error {
 	}
 	return nil
 }
+
+// Retention is for ever.
+func (m *Memory) Retention(context.Context) (int, error) { return 0, nil }
 
 // Appended is how many rows were appended, each repeat counted.
 func (m *Memory) Appended() int {

@@ -56,9 +56,18 @@ type subject struct {
 
 func (s *subject) append(t *testing.T, rows ...sink.Outcome) {
 	t.Helper()
-	if err := s.store.Append(t.Context(), rows); err != nil {
+	if err := s.store.Append(t.Context(), Rows(rows...)); err != nil {
 		t.Fatalf("append %d rows: %v", len(rows), err)
 	}
+}
+
+// Rows are outcomes as a store takes them.
+func Rows(outcomes ...sink.Outcome) *sink.Rows {
+	rows := new(sink.Rows)
+	for _, o := range outcomes {
+		rows.Add(o)
+	}
+	return rows
 }
 
 // want fails unless the views show exactly rows.

@@ -11,11 +11,12 @@ import (
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/sink"
 )
 
-// Sink assembles the sink: the database, and the group member that reads
-// outcomes.
+// Sink assembles the sink: the database, its producer, the table of erasures,
+// and the group member that reads outcomes.
 func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics := cfg.Client("sink"), cfg.Topics()
 	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "sink")
@@ -26,18 +27,28 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 	if err != nil {
 		return nil, err
 	}
-	s, err := sink.New(sink.Config{
-		Kafka:     client,
-		Topics:    topics,
-		Group:     cfg.KafkaGroup,
-		BatchRows: cfg.BatchRows,
-		BatchWait: cfg.BatchWait,
-		Tracer:    traces.Tracer(),
-	}, sink.NewClickHouse(conn), log, reg, traces.Options("sink", cfg.KafkaGroup)...)
+	producer, err := kafka.NewProducer(client, log, reg, traces.Options("sink", "")...)
 	if err != nil {
 		return nil, err
 	}
-	_, watching := watch("sink", client, log, reg, kafka.Needs{
+	reader, err := kafka.NewReader(client, topics.Erasures, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	member := kafka.NewMember()
+	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Activities, topics.Skipped}, log, reg,
+		append(member.Opts(), traces.Options("sink", cfg.KafkaGroup)...)...)
+	if err != nil {
+		return nil, err
+	}
+	erasures := table.New(reader, topics.Erasures, kafka.ParseErasure, log, reg)
+	s := sink.New(sink.Config{
+		Topics:    topics,
+		BatchRows: cfg.BatchRows,
+		BatchWait: cfg.BatchWait,
+		Tracer:    traces.Tracer(),
+	}, sink.Clients{Consumer: consumer, Member: member, Producer: producer}, erasures, sink.NewClickHouse(conn), log, reg)
+	w, watching := watch("sink", client, log, reg, kafka.Needs{
 		Read: []string{topics.Activities, topics.Skipped, topics.Erasures}, Write: []string{topics.Dead}, Tables: []string{topics.Erasures},
 	})
 	return []daemon.Component{
@@ -47,7 +58,9 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 			<-ctx.Done()
 			return conn.Close()
 		}},
-		{Name: "sink", Run: s.Run, Ready: s.Ready},
+		closing("sink producer", producer, log),
+		{Name: "sink erasures", Run: erasures.Run, Ready: erasures.Ready},
+		after(w, daemon.Component{Name: "sink", Run: s.Run, Ready: s.Ready}),
 	}, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/worksights/halo-connector/internal/clickhousetest"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
+	"github.com/worksights/halo-connector/sink/storetest"
 )
 
 // The rows: two users of tenant acme in the first two weeks of March 2026, one
@@ -112,7 +113,7 @@ func TestEveryQueryOfTheAnalystsGivesTheRightAnswer(t *testing.T) {
 	// In two inserts, so that repeats lie in another part than what they repeat.
 	all := rows()
 	for _, part := range [][]sink.Outcome{all[:len(all)-3], all[len(all)-3:]} {
-		if err := store.Append(t.Context(), part); err != nil {
+		if err := store.Append(t.Context(), storetest.Rows(part...)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/worksights/halo-connector/internal/embedded/engine"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
+	"github.com/worksights/halo-connector/sink/storetest"
 )
 
 // What ClickHouse says to whom it does not let: a right that he has not, a
@@ -227,7 +228,7 @@ func fill(t *testing.T, _ string, conn driver.Conn) {
 	if err := clickhouse.WaitReady(t.Context(), conn, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	if err := sink.NewClickHouse(conn).Append(t.Context(), all); err != nil {
+	if err := sink.NewClickHouse(conn).Append(t.Context(), storetest.Rows(all...)); err != nil {
 		t.Fatal(err)
 	}
 }

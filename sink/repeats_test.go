@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"testing"
 	"time"
@@ -35,39 +36,46 @@ func TestARepeatIsToldFromAnAnswerThatChanged(t *testing.T) {
 		"of another tenant":                   {row(func(o *Outcome) { o.Tenant = "globex" }), moved},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var m memory
-			if v := m.judge(row(nil)); v != unseen {
+			var seen repeats
+			var rows Rows
+			rows.Add(*row(nil))
+			rows.Add(*c.second)
+			if v := seen.judge(&rows, 0); v != unseen {
 				t.Fatalf("the first row is %q", v)
 			}
-			if v := m.judge(c.second); v != c.want {
+			if v := seen.judge(&rows, 1); v != c.want {
 				t.Errorf("got %q, want %q", v, c.want)
 			}
 		})
 	}
 }
 
-func TestTheMemoryOfRowsIsBounded(t *testing.T) {
-	var m memory
-	row := func(n int) *Outcome {
-		var id schemas.ID
-		binary.BigEndian.PutUint64(id[:], uint64(n))
-		return &Outcome{ID: id}
-	}
-	for n := range 5 * generation {
-		if v := m.judge(row(n)); v != unseen {
+func TestLateRowsAreRememberedAndOldOnesForgotten(t *testing.T) {
+	var seen repeats
+	var rows Rows
+	for n := range 4 * remembered {
+		sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+		rows.Add(Outcome{ID: schemas.ID(sum[:16])})
+		if v := seen.judge(&rows, n); v != unseen {
 			t.Fatalf("row %d is %q", n, v)
 		}
 	}
-	if n := len(m.young) + len(m.old); n > 2*generation {
-		t.Errorf("%d rows are remembered, want %d at most", n, 2*generation)
+	met := func(from, to int) (n int) {
+		for i := from; i < to; i++ {
+			if seen.judge(&rows, i) == same {
+				n++
+			}
+		}
+		return n
 	}
-	if v := m.judge(row(4 * generation)); v != same {
-		t.Errorf("a row of this generation is %q", v)
+	const some = 1000
+	if n := met(rows.Len()-some, rows.Len()); n < some*98/100 {
+		t.Errorf("%d of the last %d rows are remembered", n, some)
 	}
-	if v := m.judge(row(3 * generation)); v != same {
-		t.Errorf("a row of the last generation is %q", v)
+	if n := met(0, some); n > some/10 {
+		t.Errorf("%d of the first %d rows are remembered", n, some)
 	}
-	if v := m.judge(row(0)); v != unseen {
-		t.Errorf("a row of long ago is %q", v)
+	if len(seen.rows) != remembered {
+		t.Errorf("%d rows are held", len(seen.rows))
 	}
 }
