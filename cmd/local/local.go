@@ -237,10 +237,10 @@ func (h *house) stages(ctx context.Context, reg *prometheus.Registry) ([]daemon.
 	var all []daemon.Component
 	for _, assemble := range []func() ([]daemon.Component, error){
 		func() ([]daemon.Component, error) {
-			return stage.Sink(ctx, config.Sink{KafkaGroup: "sink", ClickHouse: clickhouse, Batch: cfg.Batch, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
+			return stage.Sink(ctx, config.Sink{ClickHouse: clickhouse, Batch: cfg.Batch, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
 		},
 		func() ([]daemon.Component, error) {
-			return stage.Processor(ctx, config.Processor{KafkaGroup: "processor", Weights: cfg.Weights, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
+			return stage.Processor(ctx, config.Processor{Weights: cfg.Weights, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)
 		},
 		func() ([]daemon.Component, error) {
 			return stage.Ingest(ctx, config.Ingest{ListenAddr: h.ports.webhooks(), Edge: cfg.Edge, Kafka: h.kafka(), Tracing: cfg.Tracing}, h.log, reg)

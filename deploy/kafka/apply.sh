@@ -57,6 +57,7 @@ while read -r principal operations resources; do
 		case $resource in
 		'topic:*') args+=(--topic "$prefix" --resource-pattern-type prefixed) ;;
 		topic:*) args+=(--topic "$prefix${resource#topic:}") ;;
+		group:.*) args+=(--group "$prefix${resource#group:.}") ;;
 		group:*) args+=(--group "${resource#group:}") ;;
 		*) echo "apply.sh: $resource: want topic:NAME or group:NAME" >&2 && exit 2 ;;
 		esac

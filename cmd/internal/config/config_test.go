@@ -134,3 +134,24 @@ func TestAReplayWritesElsewhere(t *testing.T) {
 		t.Errorf("output %q from %q, %v", cfg.Output(), cfg.Topics().Events, err)
 	}
 }
+
+// Two installations on one Kafka share nothing, their groups' places least of all.
+func TestAGroupIsNamedAfterThePrefixUnlessItIsGiven(t *testing.T) {
+	for _, c := range []struct {
+		environ         []string
+		processor, sink string
+	}{
+		{nil, "halo.processor", "halo.sink"},
+		{[]string{"TOPIC_PREFIX=eu."}, "eu.processor", "eu.sink"},
+		{[]string{"TOPIC_PREFIX=eu.", "KAFKA_GROUP=replay"}, "replay", "replay"},
+	} {
+		p, err := Load[Processor](c.environ)
+		if err != nil || p.Group() != c.processor {
+			t.Errorf("%v: processor %q, %v", c.environ, p.Group(), err)
+		}
+		s, err := Load[Sink](c.environ)
+		if err != nil || s.Group() != c.sink {
+			t.Errorf("%v: sink %q, %v", c.environ, s.Group(), err)
+		}
+	}
+}

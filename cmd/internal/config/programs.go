@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -29,7 +30,7 @@ func (c Ingest) Validate() error {
 // Processor is the environment of the processor.
 type Processor struct {
 	AdminAddr    string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9102" desc:"/metrics, /healthz and /readyz"`
-	KafkaGroup   string `env:"KAFKA_GROUP" envDefault:"processor" desc:"consumer group; a replay has its own"`
+	KafkaGroup   string `env:"KAFKA_GROUP" desc:"consumer group; default TOPIC_PREFIX and \"processor\"; a replay has its own"`
 	OutputPrefix string `env:"OUTPUT_PREFIX" desc:"begins the names of the topics it writes; default TOPIC_PREFIX"`
 	Weights
 	Kafka
@@ -45,9 +46,12 @@ func (c Processor) Output() string {
 	return c.OutputPrefix
 }
 
+// Group is the consumer group: two installations on one Kafka share nothing.
+func (c Processor) Group() string { return cmp.Or(c.KafkaGroup, c.TopicPrefix+"processor") }
+
 // Validate reports all that is wrong, joined.
 func (c Processor) Validate() error {
-	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkGroup(c.KafkaGroup), checkPrefix("OUTPUT_PREFIX", c.OutputPrefix),
+	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkPrefix("OUTPUT_PREFIX", c.OutputPrefix),
 		c.Weights.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
 }
 
@@ -71,7 +75,7 @@ func (c Weights) check() []error {
 // Sink is the environment of the sink.
 type Sink struct {
 	AdminAddr  string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9103" desc:"/metrics, /healthz and /readyz"`
-	KafkaGroup string `env:"KAFKA_GROUP" envDefault:"sink" desc:"consumer group; a replay has its own"`
+	KafkaGroup string `env:"KAFKA_GROUP" desc:"consumer group; default TOPIC_PREFIX and \"sink\"; a replay has its own"`
 	ClickHouse
 	Batch
 	Kafka
@@ -79,9 +83,12 @@ type Sink struct {
 	Log
 }
 
+// Group is the consumer group.
+func (c Sink) Group() string { return cmp.Or(c.KafkaGroup, c.TopicPrefix+"sink") }
+
 // Validate reports all that is wrong, joined.
 func (c Sink) Validate() error {
-	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), checkGroup(c.KafkaGroup), c.ClickHouse.check(), c.Batch.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
+	return joined(checkAddr("ADMIN_ADDR", c.AdminAddr), c.ClickHouse.check(), c.Batch.check(), c.Kafka.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Connect is the environment of the control plane.
@@ -218,13 +225,6 @@ type Client struct {
 
 // Validate reports all that is wrong, joined.
 func (c Client) Validate() error { return joined(checkURL("HALOCTL_URL", c.URL)) }
-
-func checkGroup(group string) []error {
-	if group == "" {
-		return []error{errors.New("KAFKA_GROUP: not set")}
-	}
-	return nil
-}
 
 func checkURL(name, s string) []error {
 	u, err := url.Parse(s)

@@ -32,8 +32,8 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 		return nil, err
 	}
 	member := kafka.NewMember()
-	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Events}, log, reg,
-		slices.Concat(member.Opts(), traces.Options("processor", cfg.KafkaGroup))...)
+	consumer, err := kafka.NewConsumer(client, cfg.Group(), []string{topics.Events}, log, reg,
+		slices.Concat(member.Opts(), traces.Options("processor", cfg.Group()))...)
 	if err != nil {
 		return nil, err
 	}

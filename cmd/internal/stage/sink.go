@@ -36,8 +36,8 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 		return nil, err
 	}
 	member := kafka.NewMember()
-	consumer, err := kafka.NewConsumer(client, cfg.KafkaGroup, []string{topics.Activities, topics.Skipped}, log, reg,
-		append(member.Opts(), traces.Options("sink", cfg.KafkaGroup)...)...)
+	consumer, err := kafka.NewConsumer(client, cfg.Group(), []string{topics.Activities, topics.Skipped}, log, reg,
+		append(member.Opts(), traces.Options("sink", cfg.Group())...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -126,7 +126,7 @@ func TestTheStagesDoTheirWorkWithTheirRightsAndCanDoNothingElse(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	thief := g.client(t, "sink", kgo.ConsumerGroup("processor"), kgo.ConsumeTopics("halo.activities"))
+	thief := g.client(t, "sink", kgo.ConsumerGroup("halo.processor"), kgo.ConsumeTopics("halo.activities"))
 	if err := thief.PollFetches(ctx).Err(); !errors.Is(err, kerr.GroupAuthorizationFailed) {
 		t.Errorf("the sink may join the processor's group: %v", err)
 	}

@@ -55,10 +55,10 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	may("ingest", "Write", "topic", topics.Events, topics.Deliveries)
 	may("ingest", "Read", "topic", topics.Connections)
 	may("processor", "Read", "topic", topics.Events, topics.Mappings, topics.Erasures)
-	may("processor", "Read", "group", "processor")
+	may("processor", "Read", "group", ".processor")
 	may("processor", "Write", "topic", topics.Activities, topics.Skipped, topics.Dead)
 	may("sink", "Read", "topic", topics.Activities, topics.Skipped, topics.Erasures)
-	may("sink", "Read", "group", "sink")
+	may("sink", "Read", "group", ".sink")
 	may("sink", "Write", "topic", topics.Dead)
 	for _, operation := range []string{"Read", "Write"} {
 		may("connect", operation, "topic", topics.Vault, topics.Connections, topics.Mappings, topics.Erasures, topics.Changes)
@@ -149,7 +149,7 @@ func TestApplyShMakesTheCommands(t *testing.T) {
 	calls := string(b)
 	for _, want := range []string{
 		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events\n",
-		"--allow-principal User:processor --operation Read --topic eu.events --group processor\n",
+		"--allow-principal User:processor --operation Read --topic eu.events --group eu.processor\n",
 		"--allow-principal User:haloctl --operation Create --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
 		"SCRAM-SHA-512=password=secret2\n",
 	} {

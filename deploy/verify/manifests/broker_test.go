@@ -52,6 +52,9 @@ func brokers(t *testing.T) guarded {
 			t.Fatalf("%s is no operation that is known here", r.operation)
 		}
 		acl := kfake.ACL{Resource: kmsg.ACLResourceTypeGroup, Pattern: kmsg.ACLResourcePatternTypeLiteral, Name: r.name, Operation: operation, Allow: true}
+		if name, ok := strings.CutPrefix(r.name, "."); ok {
+			acl.Name = schemas.DefaultTopicPrefix + name
+		}
 		if r.kind == "topic" {
 			acl.Resource, acl.Name = kmsg.ACLResourceTypeTopic, schemas.DefaultTopicPrefix+r.name
 		}

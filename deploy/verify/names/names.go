@@ -118,9 +118,7 @@ func Gather(dir string) (Known, error) {
 		consumer, producer, mappings, log, reg); err != nil {
 		return nil, err
 	}
-	if _, err := sink.New(sink.Config{Kafka: cfg, Topics: topics}, nil, log, reg); err != nil {
-		return nil, err
-	}
+	sink.New(sink.Config{Topics: topics}, sink.Clients{}, nil, nil, log, reg)
 	if err := control(dir, cfg, topics, log, reg); err != nil {
 		return nil, err
 	}
