@@ -68,7 +68,7 @@ func TestEachReasonWhyHaloCannotBeUsedIsSaid(t *testing.T) {
 			"10.1.2.3 has an address that may not be used: private, loopback or reserved.",
 		},
 		"rate limited": {
-			inject("", halotest.TooMany("3600")), 502, "rate_limited", "Halo allows no more requests for the moment. Wait five minutes",
+			inject("", halotest.TooMany("3600")), 502, "rate_limited", "Halo allows no more requests for the moment. Try again in 5 minutes.",
 		},
 		"Halo fails": {
 			inject("token", halotest.Page(500)), 502, "halo_error", "HOST answered in a way that cannot be used. Try again in a few minutes.",

@@ -24,6 +24,20 @@ type Findings struct {
 	LastStatus     int            `json:"last_status,omitempty"` // HTTP status of its last delivery
 	Events         []schemas.Kind `json:"events,omitempty"`      // bound to it
 
+	// Failed is how many periodic checks in a row ended with Failure.
+	Failed int `json:"failed,omitempty"`
+
+	// SeenOff is AutoDisabledAt as it was when the webhook was last seen switched
+	// on, or was switched on by us: a later one is Halo's doing.
+	SeenOff time.Time `json:"seen_off,omitzero"`
+	// Repairs are when we switched the webhook on again, of the last day.
+	Repairs []time.Time `json:"repairs,omitempty"`
+	// Corrected is when its address was last written anew.
+	Corrected time.Time `json:"corrected,omitzero"`
+
+	// Since is when each problem, by its code, was first seen.
+	Since map[string]time.Time `json:"since,omitempty"`
+
 	// SilentSince is the last delivery, where the silence since then is longer
 	// than any of the two weeks before it.
 	SilentSince time.Time `json:"silent_since,omitzero"`

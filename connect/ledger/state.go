@@ -63,6 +63,11 @@ type State struct {
 	Users []User `json:"users"`
 	// Hand is what was decided by hand: a user, or "" for nobody.
 	Hand map[schemas.AgentID]schemas.UserID `json:"hand,omitempty"`
+	// Ignored are those of Hand's nobodies of whom nobody wants to hear again.
+	Ignored map[schemas.AgentID]bool `json:"ignored,omitempty"`
+
+	// LeftInHalo says in words what a disconnect could not remove there.
+	LeftInHalo []string `json:"left_in_halo,omitempty"`
 
 	Findings Findings `json:"findings,omitzero"`
 }
@@ -122,7 +127,9 @@ type Snapshot struct {
 
 // Known says whether the tenant ever had a connection, or is sealed and so must
 // have had one.
-func (s *Snapshot) Known() bool { return s.TenantURL != "" || s.Sealed != nil }
+func (s *Snapshot) Known() bool {
+	return s.TenantURL != "" || s.Sealed != nil || len(s.LeftInHalo) > 0
+}
 
 // Mapped is the open interval of the agent.
 func (s *Snapshot) Mapped(agent schemas.AgentID) (schemas.Interval, bool) {
