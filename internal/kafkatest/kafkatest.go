@@ -15,6 +15,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net"
 	"slices"
 	"testing"
 	"time"
@@ -36,6 +37,8 @@ type Cluster struct {
 	*kfake.Cluster
 	Config kafka.Config // reaches the cluster, together with Opts
 	Opts   []kgo.Opt    // to be handed, last, to every client
+
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // of a virtual one
 }
 
 // New starts a cluster of one node on a free loopback port. Options override.

@@ -24,10 +24,12 @@ import (
 func NewVirtual(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
 	var network kfake.VirtualNetwork
-	return start(t,
+	c := start(t,
 		[]kgo.Opt{Dialer(&network)},
 		append([]kfake.Opt{kfake.ListenFn(network.Listen), kfake.Ports(9092)}, opts...),
 	)
+	c.dial = network.DialContext
+	return c
 }
 
 // Dialer is how a client reaches what listens on the network.

@@ -1,0 +1,153 @@
+//go:build synctests
+
+package kafkatest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Link is one process's way to the cluster. What happens to it happens to the
+// process as others see it: they see nothing of it but its requests.
+//
+// A process is dead once its link is cut: nothing that it does reaches anybody,
+// and nothing reaches it. It is frozen while its link is: what it sends is
+// delivered when it thaws, however much the clients have given up by then. That
+// is more than a stopped process does, whose clock stands still too; it makes the
+// late request, which is the point, certain.
+type Link struct {
+	// At, where not nil, is told of each request before it is sent. Set it before
+	// the link is used.
+	At func(kmsg.Key)
+
+	dial func(context.Context, string, string) (net.Conn, error)
+
+	mu     sync.Mutex
+	cut    bool
+	thawed chan struct{} // closed when it is; nil: not frozen
+	conns  []net.Conn
+	held   sync.WaitGroup // of requests that are delivered later
+}
+
+// Link returns a way to the cluster of its own. Its option comes after those of
+// the cluster.
+func (c *Cluster) Link() *Link { return &Link{dial: c.dial} }
+
+// Opt makes a client use the link.
+func (l *Link) Opt() kgo.Opt { return kgo.Dialer(l.connect) }
+
+// Cut ends all connections, and there will be no others.
+func (l *Link) Cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cut = true
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+}
+
+// Freeze holds everything back until Thaw.
+func (l *Link) Freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.thawed == nil {
+		l.thawed = make(chan struct{})
+	}
+}
+
+// Thaw delivers what was held back, and returns once it was.
+func (l *Link) Thaw() {
+	l.mu.Lock()
+	if l.thawed != nil {
+		close(l.thawed)
+		l.thawed = nil
+	}
+	l.mu.Unlock()
+	l.held.Wait()
+}
+
+var errCut = errors.New("the process is cut off")
+
+// wait returns when the link is not frozen.
+func (l *Link) wait() error {
+	l.mu.Lock()
+	thawed, cut := l.thawed, l.cut
+	l.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+		l.mu.Lock()
+		cut = l.cut
+		l.mu.Unlock()
+	}
+	if cut {
+		return errCut
+	}
+	return nil
+}
+
+func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := l.wait(); err != nil {
+		return nil, err
+	}
+	conn, err := l.dial(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cut {
+		_ = conn.Close()
+		return nil, errCut
+	}
+	l.conns = append(l.conns, conn)
+	return &wire{Conn: conn, link: l}, nil
+}
+
+// wire is a connection of a link. kgo writes each request whole.
+type wire struct {
+	net.Conn
+	link *Link
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if w.link.At != nil && len(b) > 6 {
+		w.link.At(kmsg.Key(binary.BigEndian.Uint16(b[4:])))
+	}
+	w.link.held.Add(1)
+	defer w.link.held.Done()
+	if err := w.link.wait(); err != nil {
+		return 0, err
+	}
+	time.Sleep(Latency) // virtual
+	return w.Conn.Write(b)
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if gone := w.link.wait(); gone != nil {
+		return 0, gone
+	}
+	return n, err
+}
+
+// Close leaves the connection open until what was held back is delivered.
+func (w *wire) Close() error {
+	w.link.mu.Lock()
+	frozen := w.link.thawed
+	w.link.mu.Unlock()
+	if frozen == nil {
+		return w.Conn.Close()
+	}
+	go func() {
+		w.link.held.Wait()
+		_ = w.Conn.Close()
+	}()
+	return nil
+}
