@@ -73,8 +73,8 @@ type instance struct {
 	last error // why its last term ended; read it after stop
 }
 
-// start starts an instance that is elected from now on.
-func (w *world) start(edits ...func(*ledger.Config)) *instance {
+// idle is a ledger that nobody has elected.
+func (w *world) idle(edits ...func(*ledger.Config)) *ledger.Ledger {
 	w.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	sealer, err := vault.Open(w.keyset, fresh.Options{Log: log})
@@ -89,6 +89,18 @@ func (w *world) start(edits ...func(*ledger.Config)) *instance {
 	if err != nil {
 		w.Fatal(err)
 	}
+	return l
+}
+
+// start starts an instance that is elected from now on, as long as it is not
+// deposed.
+func (w *world) start(edits ...func(*ledger.Config)) *instance {
+	w.Helper()
+	return w.elect(w.idle(edits...), func(ended error) bool { return !errors.Is(ended, ledger.ErrDeposed) })
+}
+
+// elect has a ledger act, and again as long as again says so.
+func (w *world) elect(l *ledger.Ledger, again func(ended error) bool) *instance {
 	in := &instance{Ledger: l, w: w}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -99,7 +111,7 @@ func (w *world) start(edits ...func(*ledger.Config)) *instance {
 				<-ctx.Done()
 				return nil
 			})
-			if errors.Is(in.last, ledger.ErrDeposed) {
+			if !again(in.last) {
 				return
 			}
 			time.Sleep(100 * time.Millisecond)

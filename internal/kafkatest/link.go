@@ -33,7 +33,6 @@ type Link struct {
 	cut    bool
 	thawed chan struct{} // closed when it is; nil: not frozen
 	conns  []net.Conn
-	held   sync.WaitGroup // of requests that are delivered later
 }
 
 // Link returns a way to the cluster of its own. Its option comes after those of
@@ -62,15 +61,14 @@ func (l *Link) Freeze() {
 	}
 }
 
-// Thaw delivers what was held back, and returns once it was.
+// Thaw has what was held back delivered.
 func (l *Link) Thaw() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.thawed != nil {
 		close(l.thawed)
 		l.thawed = nil
 	}
-	l.mu.Unlock()
-	l.held.Wait()
 }
 
 var errCut = errors.New("the process is cut off")
@@ -107,27 +105,33 @@ func (l *Link) connect(ctx context.Context, network, address string) (net.Conn, 
 		return nil, errCut
 	}
 	l.conns = append(l.conns, conn)
-	return &wire{Conn: conn, link: l}, nil
+	return &wire{Conn: conn, link: l, sending: make(chan struct{}, 1)}, nil
 }
 
 // wire is a connection of a link. kgo writes each request whole.
 type wire struct {
 	net.Conn
-	link *Link
+	link    *Link
+	sending chan struct{} // holds a token while a request waits to be delivered
 }
 
 func (w *wire) Write(b []byte) (int, error) {
 	if w.link.At != nil && len(b) > 6 {
 		w.link.At(kmsg.Key(binary.BigEndian.Uint16(b[4:])))
 	}
-	w.link.held.Add(1)
-	defer w.link.held.Done()
+	w.sending <- struct{}{}
+	defer func() { <-w.sending }()
 	if err := w.link.wait(); err != nil {
 		return 0, err
 	}
 	time.Sleep(Latency) // virtual
 	return w.Conn.Write(b)
 }
+
+// SetWriteDeadline sets none: what was held back is delivered after it.
+func (w *wire) SetWriteDeadline(time.Time) error { return nil }
+
+func (w *wire) SetDeadline(t time.Time) error { return w.Conn.SetReadDeadline(t) }
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
@@ -140,13 +144,13 @@ func (w *wire) Read(b []byte) (int, error) {
 // Close leaves the connection open until what was held back is delivered.
 func (w *wire) Close() error {
 	w.link.mu.Lock()
-	frozen := w.link.thawed
+	frozen := w.link.thawed != nil
 	w.link.mu.Unlock()
-	if frozen == nil {
+	if !frozen {
 		return w.Conn.Close()
 	}
 	go func() {
-		w.link.held.Wait()
+		w.sending <- struct{}{} // no mutex: a bubble's clock would stand still
 		_ = w.Conn.Close()
 	}()
 	return nil
