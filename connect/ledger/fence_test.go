@@ -112,7 +112,13 @@ func round(w *world, seed uint64) (late int) {
 	wg.Go(func() { one.run(ctx, "one", rand.New(rand.NewPCG(seed, 1))) })
 	armed.Store(true)
 	<-frozen
-	time.Sleep(time.Duration(6+rng.IntN(6)) * time.Second) // the session's end, and the election
+	// The session's end and the election; or sooner than a write gives up, as where
+	// the group's coordinator moves.
+	wait := time.Duration(6+rng.IntN(6)) * time.Second
+	if seed%2 == 1 {
+		wait = time.Duration(100+rng.IntN(1500)) * time.Millisecond
+	}
+	time.Sleep(wait)
 	second := w.active()
 	began := time.Now()
 	two := &writer{second, "acme", map[schemas.AgentID]schemas.UserID{}, map[schemas.AgentID]time.Time{}}
