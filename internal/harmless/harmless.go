@@ -50,17 +50,53 @@ func Is(s string) bool {
 	return true
 }
 
-// unseen reports whether nothing is drawn for a rune, or something that it does
-// not mean.
-func unseen(r rune) bool {
-	if r >= ' ' && r < 0x7F {
-		return false
+// hidden are the characters for which nothing is drawn, or something that they
+// do not mean. The last ones are letters and marks by their category, and blank
+// all the same: the fillers of Hangul, Braille without a dot and their like.
+var hidden = []*unicode.RangeTable{
+	unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp, unicode.Variation_Selector, unicode.Noncharacter_Code_Point,
+	rangetable(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+}
+
+func rangetable(runes ...uint16) *unicode.RangeTable {
+	t := new(unicode.RangeTable)
+	for _, r := range runes {
+		t.R16 = append(t.R16, unicode.Range16{Lo: r, Hi: r, Stride: 1})
 	}
-	// Letters by their category, and blank all the same: the fillers of Hangul,
-	// and Braille without a dot.
-	switch r {
-	case 0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x034F, 0x17B4, 0x17B5:
-		return true
+	return t
+}
+
+func unseen(r rune) bool { return (r < ' ' || r >= 0x7F) && unicode.In(r, hidden...) }
+
+// Pattern is [Is] as a regular expression without anchors, for one character
+// that is no blank and, second, for one that may be one. The characters stand in
+// it as they are: no two dialects agree on how to write them otherwise.
+func Pattern() (visible, any string) {
+	var b strings.Builder
+	for _, table := range append([]*unicode.RangeTable{unicode.White_Space}, hidden...) {
+		for _, r := range table.R16 {
+			ranges(&b, rune(r.Lo), rune(r.Hi), rune(r.Stride))
+		}
+		for _, r := range table.R32 {
+			ranges(&b, rune(r.Lo), rune(r.Hi), rune(r.Stride))
+		}
 	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
+	return "[^" + b.String() + "]", "[^" + strings.ReplaceAll(b.String(), " ", "") + "]"
+}
+
+func ranges(b *strings.Builder, lo, hi, stride rune) {
+	if lo == 0xD800 { // surrogates: no text of ours can have one
+		return
+	}
+	if stride == 1 {
+		b.WriteRune(lo)
+		if hi > lo {
+			b.WriteRune('-')
+			b.WriteRune(hi)
+		}
+		return
+	}
+	for r := lo; r <= hi; r += stride {
+		b.WriteRune(r)
+	}
 }

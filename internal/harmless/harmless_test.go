@@ -1,6 +1,7 @@
 package harmless_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -44,4 +45,17 @@ func FuzzNothingThatIsNotSeenIsLeft(f *testing.F) {
 			t.Errorf("%+q is left of %+q", got, s)
 		}
 	})
+}
+
+func TestThePatternSaysTheSame(t *testing.T) {
+	visible, any := harmless.Pattern()
+	one, some := regexp.MustCompile("^"+visible+"$"), regexp.MustCompile("^"+any+"$")
+	for r := range rune(0x110000) {
+		if r >= 0xD800 && r <= 0xDFFF {
+			continue
+		}
+		if is := harmless.Is(string(r)); some.MatchString(string(r)) != is || one.MatchString(string(r)) != (is && r != ' ') {
+			t.Errorf("%U: Is says %v", r, is)
+		}
+	}
 }
