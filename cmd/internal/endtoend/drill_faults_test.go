@@ -5,6 +5,7 @@ package endtoend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -107,6 +108,19 @@ func (o *outage) phases() []phase {
 			},
 		},
 		{{
+			fault:  "a topic is deleted and made again",
+			cause:  o.deleteDead,
+			heal:   func() { o.haloctl(o.env, "topics", "apply") },
+			during: []string{"HaloTopicFault"},
+			after:  []string{"HaloTopicReplaced"},
+		}},
+		{{
+			fault:  "the tokens file has a bad line",
+			cause:  func() { o.no(appendTo(o.tokens(), "not a token\n")) },
+			heal:   o.mendTokens,
+			during: []string{"HaloFileStale"},
+		}},
+		{{
 			fault:  "Halo cannot reach us",
 			cause:  func() { o.load.held.Store(true) },
 			heal:   func() { o.load.held.Store(false) },
@@ -178,6 +192,33 @@ func (o *outage) deleteUnread() {
 	o.no(err)
 	o.no(deleted.Error())
 	o.processor.thaw()
+}
+
+// deleteDead deletes the one topic of which no answer depends.
+func (o *outage) deleteDead() {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := kadm.NewClient(o.kcl).DeleteTopic(ctx, o.topic("dead"))
+	o.no(err)
+}
+
+func (o *outage) tokens() string { return filepath.Join(o.data, "api-tokens") }
+
+func (o *outage) mendTokens() {
+	o.t.Helper()
+	b, err := os.ReadFile(o.tokens())
+	o.no(err)
+	o.no(os.WriteFile(o.tokens(), bytes.TrimSuffix(b, []byte("not a token\n")), 0o600))
+}
+
+func appendTo(path, line string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	return errors.Join(err, f.Close())
 }
 
 // event is the last one of the busy tenant as the edge wrote it.

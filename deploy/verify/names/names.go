@@ -91,6 +91,7 @@ func Gather(dir string) (Known, error) {
 	metric.Process(reg, "names")
 	metric.Disk(reg, "kafka", func() (uint64, uint64, error) { return 0, 0, nil })
 	metric.Ready(reg, func(func(string, bool)) {})
+	metric.Anew(reg, 0)
 
 	cfg, topics := kafka.Config{Brokers: []string{"127.0.0.1:1"}, ClientID: "names"}, schemas.NewTopics("halo.")
 	producer, err := kafka.NewProducer(cfg, log, reg)
@@ -98,6 +99,7 @@ func Gather(dir string) (Known, error) {
 		return nil, err
 	}
 	defer producer.Close()
+	kafka.NewWatch(cfg, "names", kafka.Needs{}, log, reg)
 	consumer, err := kafka.NewConsumer(cfg, "names", []string{topics.Events}, log, reg)
 	if err != nil {
 		return nil, err
@@ -153,11 +155,11 @@ func control(dir string, cfg kafka.Config, topics schemas.Topics, log *slog.Logg
 	if _, err := access.New(file, access.Grant{Name: "names"}); err != nil {
 		return err
 	}
-	sealer, err := vault.Open(keyset, fresh.Options{Log: log})
+	sealer, err := vault.Open(keyset, fresh.Options{Log: log, Registry: reg})
 	if err != nil {
 		return err
 	}
-	tokens, err := access.Open(file, fresh.Options{Log: log})
+	tokens, err := access.Open(file, fresh.Options{Log: log, Registry: reg})
 	if err != nil {
 		return err
 	}
