@@ -1,78 +1,22 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
-	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
-	"github.com/worksights/halo-connector/internal/control"
-	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
 
 // engineTimeout bounds a command that prepares an engine: an operator who waits
 // longer than this wants to be told that nobody answers.
 const engineTimeout = 60 * time.Second
-
-func topicsCommand(s *streams) *cobra.Command {
-	topics := &cobra.Command{Use: "topics", Short: "The topics in Kafka", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}
-	apply := &cobra.Command{
-		Use: "apply", Short: "Create the topics that are missing and bring the others' settings up to date", Args: exactly(0),
-		Long: withEnvironment[config.Topics]("Create the topics that are missing and bring the others' settings up to date.\nMay be repeated at any time; the number of partitions of a topic that exists is never changed."),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := environment[config.Topics](s)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), engineTimeout)
-			defer cancel()
-			producer, err := kafka.NewProducer(cfg.Client("haloctl"), s.logger(), prometheus.NewRegistry())
-			if err != nil {
-				return err
-			}
-			defer producer.Close()
-			specs := cfg.Topics().Specs()
-			options := kafka.TopicOptions{Partitions: cfg.TopicPartitions, Replication: cfg.TopicReplication}
-			if err := kafka.EnsureTopics(ctx, producer, specs, options); err != nil {
-				return fmt.Errorf("%w: Kafka: %w", control.ErrUnavailable, err)
-			}
-			return s.showTopics(specs)
-		},
-	}
-	s.environmentFlags(apply)
-	topics.AddCommand(apply)
-	return topics
-}
-
-func (s *streams) showTopics(specs []schemas.TopicSpec) error {
-	names := make([]string, len(specs))
-	for i, spec := range specs {
-		names[i] = spec.Name
-	}
-	raw, err := json.Marshal(map[string]any{"topics": names})
-	if err != nil {
-		return err
-	}
-	return s.show(raw, func(w io.Writer) {
-		fmt.Fprintln(w, "TOPIC\tKEPT")
-		for _, spec := range specs {
-			kept := fmt.Sprintf("%d days", int(spec.Retention.Hours()/24))
-			if spec.Compact {
-				kept = "last of each key"
-			}
-			fmt.Fprintf(w, "%s\t%s\n", spec.Name, kept)
-		}
-	})
-}
 
 func keysCommand(s *streams) *cobra.Command {
 	keys := &cobra.Command{Use: "keys", Short: "The keyset that seals the vault", GroupID: groupEngines, Args: cobra.ArbitraryArgs, RunE: noSuchCommand}

@@ -192,8 +192,10 @@ func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registe
 		// of five seconds between two asks outlasts the two seconds in which
 		// the edge must answer; with 250 ms an election is followed in time.
 		kgo.MetadataMinAge(250 * time.Millisecond),
-		// How long a new partition may go unread. Asking once a minute is free.
-		kgo.MetadataMaxAge(time.Minute),
+		// How long a new partition may go unread: producers find it within as
+		// long, and what they put there waits for the consumers. Asking six times a
+		// minute is free.
+		kgo.MetadataMaxAge(10*time.Second),
 		kgo.RetryBackoffFn(backoff),
 		// A host that swallows packets must not use up a request's deadline.
 		kgo.DialTimeout(3 * time.Second),

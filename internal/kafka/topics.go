@@ -17,7 +17,10 @@ import (
 
 // TopicOptions is what depends on the cluster and not on the topic.
 type TopicOptions struct {
-	Partitions  int32 // of the topics that have several; 0: as the spec says
+	Partitions int32 // of the topics that have several; 0: as the spec says
+	// Raise is how many partitions those topics are to have that have several
+	// and exist with fewer; 0: they keep what they have.
+	Raise       int32
 	Replication int16 // 0: the cluster's default
 	// NoCompaction makes compacted topics plain ones that are kept for ever:
 	// the same table, a longer log. For the embedded broker, whose compaction
@@ -44,27 +47,56 @@ const (
 	segmentAge       = 24 * time.Hour
 )
 
-// EnsureTopics creates the topics that are missing and gives those that exist
-// the configuration of their spec. It may be repeated at any time and by
-// several processes at once. The number of partitions of an existing topic is
-// left as it is: another number would send a tenant's key elsewhere, away from
-// the order of its earlier events.
-func EnsureTopics(ctx context.Context, cl *kgo.Client, specs []schemas.TopicSpec, o TopicOptions) error {
-	adm := kadm.NewClient(cl)
-	for _, spec := range specs {
-		if err := ensureTopic(ctx, adm, spec, o); err != nil {
-			return fmt.Errorf("topic %s: %w", spec.Name, err)
-		}
-	}
-	return nil
+// ErrFewer says that a topic has more partitions than were asked for. Kafka can
+// take none away.
+var ErrFewer = errors.New("has more partitions than that, and Kafka takes none away")
+
+// AppliedTopic is what [ApplyTopics] did with one topic.
+type AppliedTopic struct {
+	Created    bool
+	Partitions int
+	Mended     []string // what was not as the spec says, such as "cleanup.policy=delete"
 }
 
-func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, o TopicOptions) error {
+// EnsureTopics is [ApplyTopics] for whoever only wants to know that all is well.
+func EnsureTopics(ctx context.Context, cl *kgo.Client, specs []schemas.TopicSpec, o TopicOptions) error {
+	_, err := ApplyTopics(ctx, cl, specs, o)
+	return err
+}
+
+// ApplyTopics creates the topics that are missing and gives those that exist
+// the configuration of their spec. It may be repeated at any time and by
+// several processes at once. The number of partitions of an existing topic is
+// left as it is, unless [TopicOptions.Raise] asks for more.
+//
+// Where Kafka refuses something of one topic the others are applied all the
+// same, and the error names each that is not as it has to be: one wraps
+// [ErrPartitions] for a table in pieces, which nothing mends but a new topic.
+func ApplyTopics(ctx context.Context, cl *kgo.Client, specs []schemas.TopicSpec, o TopicOptions) (map[string]AppliedTopic, error) {
+	adm := kadm.NewClient(cl)
+	all := make(map[string]AppliedTopic, len(specs))
+	var errs []error
+	for _, spec := range specs {
+		done, err := applyTopic(ctx, cl, adm, spec, o)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("topic %s: %w", spec.Name, err))
+			var code *kerr.Error
+			if !errors.As(err, &code) && !errors.Is(err, ErrPartitions) && !errors.Is(err, ErrFewer) {
+				break // nobody answers, and nobody will for the next one
+			}
+			continue
+		}
+		all[spec.Name] = done
+	}
+	return all, errors.Join(errs...)
+}
+
+func applyTopic(ctx context.Context, cl *kgo.Client, adm *kadm.Client, spec schemas.TopicSpec, o TopicOptions) (done AppliedTopic, err error) {
 	partitions := spec.Partitions
 	// A spec of one partition means one: of a table for its one order of all
 	// changes, of the dead letters since nothing reads them side by side.
-	if o.Partitions > 0 && spec.Partitions > 1 {
-		partitions = o.Partitions
+	if several := max(o.Partitions, o.Raise); several > 0 && spec.Partitions > 1 {
+		partitions = several
 	}
 	if partitions <= 0 {
 		partitions = -1 // the cluster's default
@@ -81,20 +113,90 @@ func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, 
 	replicas := int(created.ReplicationFactor)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
-		if replicas, err = replicasOf(ctx, adm, spec.Name); err != nil {
-			return err
+		if done.Partitions, replicas, err = shapeOf(ctx, adm, spec.Name); err != nil {
+			return done, err
 		}
-	case err != nil || o.Replication > 0:
-		return err
+	case err != nil:
+		return done, err
+	default:
+		done.Created, done.Partitions = true, int(created.NumPartitions)
+		if o.Replication > 0 {
+			return done, nil
+		}
 	}
 	// How many replicas there are is known only now: the cluster chose the
 	// number, or whoever created the topic did.
 	configs = topicConfigs(spec, o, replicas)
+	if !done.Created {
+		done.Mended = unlike(ctx, adm, spec.Name, configs)
+	}
+	if err := setConfigs(ctx, adm, spec.Name, configs); err != nil {
+		return done, err
+	}
+	switch {
+	case spec.Compact && done.Partitions != 1:
+		return done, fmt.Errorf("%w: it has %d; stop the stages, and make it anew from a copy of its records", ErrPartitions, done.Partitions)
+	case spec.Compact:
+		return done, loses(ctx, cl, spec.Name)
+	case spec.Partitions > 1 && o.Raise > 0:
+		done.Partitions, err = raise(ctx, adm, spec.Name, done.Partitions, int(o.Raise))
+	}
+	return done, err
+}
+
+// raise adds the partitions that are missing to n. Nothing rests on a tenant
+// staying in the partition that it had: judgement and fold do not depend on the
+// order of events.
+func raise(ctx context.Context, adm *kadm.Client, topic string, has, n int) (int, error) {
+	switch {
+	case has > n:
+		return has, fmt.Errorf("%w: it has %d, asked for %d", ErrFewer, has, n)
+	case has == n:
+		return has, nil
+	}
+	updated, err := adm.UpdatePartitions(ctx, n, topic)
+	if err == nil {
+		err = updated.Error()
+	}
+	if err != nil {
+		return has, err
+	}
+	return n, nil
+}
+
+// loses is the error of a table that would lose records although it was just
+// told not to.
+func loses(ctx context.Context, cl *kgo.Client, topic string) error {
+	faults, err := policyFaults(ctx, cl, []string{topic})
+	if err != nil || len(faults) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %s", kerr.PolicyViolation, faults[0].words)
+}
+
+// unlike lists the settings that a topic has otherwise than they are to be.
+// Where Kafka does not tell, none: they are set in any case.
+func unlike(ctx context.Context, adm *kadm.Client, topic string, want map[string]*string) (all []string) {
+	described, err := adm.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return nil
+	}
+	for _, r := range described {
+		for _, c := range r.Configs {
+			if value, ok := want[c.Key]; ok && c.Value != nil && *c.Value != *value {
+				all = append(all, c.Key+"="+*c.Value)
+			}
+		}
+	}
+	return all
+}
+
+func setConfigs(ctx context.Context, adm *kadm.Client, topic string, configs map[string]*string) error {
 	alter := make([]kadm.AlterConfig, 0, len(configs))
 	for name, value := range configs {
 		alter = append(alter, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: value})
 	}
-	altered, err := adm.AlterTopicConfigs(ctx, alter, spec.Name)
+	altered, err := adm.AlterTopicConfigs(ctx, alter, topic)
 	if err != nil {
 		return err
 	}
@@ -106,12 +208,12 @@ func ensureTopic(ctx context.Context, adm *kadm.Client, spec schemas.TopicSpec, 
 	return nil
 }
 
-func replicasOf(ctx context.Context, adm *kadm.Client, topic string) (int, error) {
+func shapeOf(ctx context.Context, adm *kadm.Client, topic string) (partitions, replicas int, err error) {
 	details, err := adm.ListTopics(ctx, topic)
 	if err == nil {
 		err = details.Error()
 	}
-	return details[topic].Partitions.NumReplicas(), err
+	return len(details[topic].Partitions), details[topic].Partitions.NumReplicas(), err
 }
 
 func topicConfigs(spec schemas.TopicSpec, o TopicOptions, replicas int) map[string]*string {

@@ -2,6 +2,8 @@ package kafka_test
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
@@ -168,4 +171,79 @@ func config(t *testing.T, cl *kgo.Client, topic string) map[string]string {
 		}
 	}
 	return got
+}
+
+func TestApplyingNamesATableInPiecesAndAppliesTheOthers(t *testing.T) {
+	cl := kafkatest.New(t, kfake.SeedTopics(3, "mappings")).Client(t)
+	specs := []schemas.TopicSpec{{Name: "mappings", Compact: true, Partitions: 1}, {Name: "vault", Compact: true, Partitions: 1}, {Name: "log", Retention: time.Hour, Partitions: 2}}
+	applied, err := kafka.ApplyTopics(t.Context(), cl, specs, kafka.TopicOptions{})
+	if !errors.Is(err, kafka.ErrPartitions) || !strings.Contains(err.Error(), "topic mappings") || !strings.Contains(err.Error(), "it has 3") || strings.Contains(err.Error(), "vault") {
+		t.Errorf("error %v", err)
+	}
+	if len(applied) != 2 || !applied["vault"].Created || applied["log"].Partitions != 2 {
+		t.Errorf("applied %+v", applied)
+	}
+	if got := config(t, cl, "mappings")["cleanup.policy"]; got != "compact" {
+		t.Errorf("the table in pieces has the policy %q", got)
+	}
+}
+
+func TestApplyingMendsATableThatLosesRecordsAndSaysWhatItHad(t *testing.T) {
+	cl := kafkatest.New(t, kfake.SeedTopics(1, "vault")).Client(t)
+	hour := "3600000"
+	if _, err := kadm.NewClient(cl).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: &hour}}, "vault"); err != nil {
+		t.Fatal(err)
+	}
+	specs := []schemas.TopicSpec{{Name: "vault", Compact: true, Partitions: 1}}
+	applied, err := kafka.ApplyTopics(t.Context(), cl, specs, kafka.TopicOptions{})
+	if err != nil || !slices.Contains(applied["vault"].Mended, "cleanup.policy=delete") {
+		t.Errorf("%+v, %v", applied, err)
+	}
+	if applied, err = kafka.ApplyTopics(t.Context(), cl, specs, kafka.TopicOptions{}); err != nil || len(applied["vault"].Mended) != 0 {
+		t.Errorf("the second time %+v, %v", applied, err)
+	}
+}
+
+// A broker may take a setting and keep its own, as the embedded one does.
+func TestApplyingNamesATableThatLosesRecordsAfterAll(t *testing.T) {
+	c := kafkatest.New(t, kfake.SeedTopics(1, "vault"))
+	c.ControlKey(int16(kmsg.IncrementalAlterConfigs), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		req := kreq.(*kmsg.IncrementalAlterConfigsRequest)
+		for i := range req.Resources {
+			req.Resources[i].Configs = nil
+		}
+		return nil, nil, false
+	})
+	_, err := kafka.ApplyTopics(t.Context(), c.Client(t), []schemas.TopicSpec{{Name: "vault", Compact: true, Partitions: 1}}, kafka.TopicOptions{})
+	if err == nil || !strings.Contains(err.Error(), "topic vault") || !strings.Contains(err.Error(), "retention.ms") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestPartitionsAreRaisedWhereAskedForAndNeverThoseOfOne(t *testing.T) {
+	c := kafkatest.New(t)
+	cl := c.Client(t)
+	specs := []schemas.TopicSpec{{Name: "mappings", Compact: true, Partitions: 1}, {Name: "events", Retention: time.Hour, Partitions: 12}, {Name: "dead", Retention: time.Hour, Partitions: 1}}
+	has := func(o kafka.TopicOptions, want int) error {
+		t.Helper()
+		_, err := kafka.ApplyTopics(t.Context(), cl, specs, o)
+		for topic, n := range map[string]int{"mappings": 1, "events": want, "dead": 1} {
+			if got := len(c.PartitionInfos(topic)); got != n {
+				t.Errorf("%s has %d partitions, want %d", topic, got, n)
+			}
+		}
+		return err
+	}
+	for _, step := range []struct {
+		o    kafka.TopicOptions
+		want int
+	}{{kafka.TopicOptions{Partitions: 3}, 3}, {kafka.TopicOptions{Partitions: 24}, 3}, {kafka.TopicOptions{Partitions: 3, Raise: 24}, 24}, {kafka.TopicOptions{Raise: 24}, 24}} {
+		if err := has(step.o, step.want); err != nil {
+			t.Errorf("%+v: %v", step.o, err)
+		}
+	}
+	if err := has(kafka.TopicOptions{Raise: 6}, 24); !errors.Is(err, kafka.ErrFewer) || !strings.Contains(err.Error(), "topic events") {
+		t.Errorf("fewer: %v", err)
+	}
 }

@@ -69,7 +69,7 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	may("sink", "DescribeConfigs", "topic", topics.Erasures)
 	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
 	may("connect", "Read", "group", "connect")
-	for _, operation := range []string{"Create", "Describe", "DescribeConfigs", "AlterConfigs"} {
+	for _, operation := range []string{"Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs"} {
 		may("haloctl", operation, "topic", "*")
 	}
 	got := rights(t)

@@ -42,7 +42,7 @@ func brokers(t *testing.T) guarded {
 		return g
 	}
 	operations := map[string]kmsg.ACLOperation{
-		"Read": kmsg.ACLOperationRead, "Write": kmsg.ACLOperationWrite, "Create": kmsg.ACLOperationCreate, "Describe": kmsg.ACLOperationDescribe,
+		"Read": kmsg.ACLOperationRead, "Write": kmsg.ACLOperationWrite, "Create": kmsg.ACLOperationCreate, "Alter": kmsg.ACLOperationAlter, "Describe": kmsg.ACLOperationDescribe,
 		"DescribeConfigs": kmsg.ACLOperationDescribeConfigs, "AlterConfigs": kmsg.ACLOperationAlterConfigs,
 	}
 	acls := map[string][]kfake.ACL{}
