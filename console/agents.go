@@ -114,6 +114,9 @@ func (v *visit) agentList(status int) error {
 	view.page(v, rows)
 	v.Notice, view.Failed = v.outcome()
 	title := fmt.Sprintf("%s of %s mapped", count(view.Agents.Matched), things(view.Agents.Total, "agent", "agents"))
+	if view.Agents.Total == 0 {
+		title = "No agents yet"
+	}
 	return v.show(status, "agents", title, view)
 }
 

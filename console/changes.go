@@ -37,7 +37,9 @@ func (v *visit) viewChanges(all []control.Change) []changeView {
 		if row.Machine {
 			row.By = "The connector"
 		}
-		row.Failed = c.Result != "" && c.Result != "ok"
+		if row.Failed = c.Result != "" && c.Result != "ok"; row.Failed {
+			row.Words, row.Result = sentence(c.Change)+" failed", sentence(c.Result)
+		}
 		if c.Agent != 0 {
 			row.Path = v.path(fmt.Sprintf("agents/%d", c.Agent))
 		}

@@ -41,7 +41,8 @@ type moreMark struct {
 
 const (
 	markStep  = 16 // from one mark of a stack to the next
-	mostStack = 8
+	closeStep = 12 // in high stacks
+	mostStack = 16
 	hourShare = .3 // how wide an hour outside of the working day is in which nothing happened
 )
 
@@ -82,7 +83,11 @@ func lineOfDay(all []control.Activity, date time.Time, zone *time.Location, bin 
 		stacks[slot]++
 		highest = max(highest, min(stacks[slot], mostStack+1))
 	}
-	c.Base = 8 + highest*markStep
+	step := markStep
+	if highest > 6 {
+		step = closeStep
+	}
+	c.Base = 8 + highest*step
 	c.Height = c.Base + 24
 	clear(stacks)
 	over := map[int]int{}
@@ -95,26 +100,26 @@ func lineOfDay(all []control.Activity, date time.Time, zone *time.Location, bin 
 			continue
 		}
 		c.Marks = append(c.Marks, mark{
-			X: share(min((float64(slot)+.5)*bin, 100-bin/2)), Y: c.Base - 10 - n*markStep, Kind: a.Kind,
+			X: share(min((float64(slot)+.5)*bin, 100-bin/2)), Y: c.Base - 10 - n*step, Kind: a.Kind,
 			Opacity: score(.6 + .4*float64(a.Weight)),
 			Title:   fmt.Sprintf("%s %s, ticket %d", a.OccurredAt.In(zone).Format("15:04"), kindWord(a.Kind), a.Ticket),
 		})
 	}
 	for slot, n := range over {
-		c.More = append(c.More, moreMark{share((float64(slot) + .5) * bin), c.Base - 6 - mostStack*markStep, n})
+		c.More = append(c.More, moreMark{share((float64(slot) + .5) * bin), c.Base - 6 - mostStack*step, n})
 	}
 	slices.SortFunc(c.More, func(a, b moreMark) int { return slices.Compare([]byte(a.X), []byte(b.X)) })
+	last, room := -100.0, 4.5*float64(every) // what a label needs
 	for h := range hours {
-		t := date.Add(time.Duration(h) * time.Hour)
-		if at[h+1]-at[h] < 1 {
-			c.Night = append(c.Night, part{"", share(100 * at[h] / total), share(100*(at[h+1]-at[h])/total + .05)})
-			if h > 0 && at[h]-at[h-1] == 1 { // where the working day ends
-				c.Hours = append(c.Hours, hourMark{share(100 * at[h] / total), t.In(zone).Format("15:04")})
-			}
-			continue
+		t, width := date.Add(time.Duration(h)*time.Hour).In(zone), at[h+1]-at[h]
+		if width < 1 {
+			c.Night = append(c.Night, part{"", share(100 * at[h] / total), share(100*width/total + .05)})
 		}
-		if clock := t.In(zone).Hour(); clock%every == 0 {
-			c.Hours = append(c.Hours, hourMark{share(100 * at[h] / total), t.In(zone).Format("15:04")})
+		begins := width == 1 && t.Hour()%every == 0
+		ends := every == 1 && width < 1 && h > 0 && at[h]-at[h-1] == 1
+		if x := 100 * at[h] / total; (begins || ends) && x-last >= room && x < 100-room/2 {
+			c.Hours = append(c.Hours, hourMark{share(x), t.Format("15:04")})
+			last = x
 		}
 	}
 	return c
@@ -194,8 +199,13 @@ var kindClasses = []string{"k2", "k1", "k0", "k3"}
 
 // nice is the next number that reads well on an axis.
 func nice(n int64) int64 {
+	for _, m := range []int64{2, 4, 6, 8} {
+		if m >= n {
+			return m
+		}
+	}
 	for power := int64(1); ; power *= 10 {
-		for _, m := range []int64{2, 4, 6, 10} {
+		for _, m := range []int64{10, 12, 16, 20, 24, 30, 40, 50, 60, 80} {
 			if m*power >= n {
 				return m * power
 			}

@@ -23,6 +23,7 @@ type connectionView struct {
 	Working  *work
 	Failed   *control.Refusal // what a work of before ended with
 	Host     string
+	Link     string // to Halo; empty where that is no address of the web
 }
 
 // problemView is a problem with the button that helps.
@@ -49,6 +50,9 @@ func (v *visit) connection() error {
 		return err
 	}
 	view.Host = host(view.TenantURL)
+	if strings.HasPrefix(view.TenantURL, "https://") || strings.HasPrefix(view.TenantURL, "http://") {
+		view.Link = view.TenantURL
+	}
 	view.Headline = headline(view.Connection)
 	for _, p := range view.Connection.Problems {
 		view.Problems = append(view.Problems, v.problem(p))

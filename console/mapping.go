@@ -183,7 +183,7 @@ func (v *visit) setMany(set string, chosen []control.Agent) error {
 	}
 	verb := map[string]string{control.SetIgnored: "Ignore", control.SetUnmatched: "Map to nobody:"}[set]
 	return v.show(http.StatusOK, "ask", fmt.Sprintf("%s %s?", verb, things(len(chosen), "agent", "agents")), question{
-		Words:  fmt.Sprintf("%s of them mapped now. Their tickets stop appearing on timelines at once; what is there stays.", are(ends)),
+		Words:  fmt.Sprintf("%s mapped now. Their tickets stop appearing on timelines at once; what is there stays.", are(ends)),
 		Action: v.path("agents"), Do: set, Yes: fmt.Sprintf("End %s", things(ends, "mapping", "mappings")), Back: v.path("agents") + query(v.r.PostFormValue("back")), Fields: fields,
 	})
 }

@@ -49,7 +49,7 @@ func (c *Console) parse() templates {
 
 // show answers with a page, whole or not at all.
 func (v *visit) show(status int, name, title string, body any) error {
-	v.Title, v.Body = title, body
+	v.Name, v.Title, v.Body = name, title, body
 	var b bytes.Buffer
 	if err := v.c.pages[name].ExecuteTemplate(&b, "base.html", v); err != nil {
 		return fmt.Errorf("page %s: %w", name, err)

@@ -67,7 +67,7 @@ func (v *visit) Clock(at any) template.HTML {
 	if !ok {
 		return "–"
 	}
-	return v.stamp(t, t.In(v.zone).Format("15:04:05"))
+	return v.stamp(t, t.In(v.zone).Format("15:04"))
 }
 
 // Date is the day and the time of day.

@@ -31,6 +31,7 @@ type visit struct {
 
 	api     *control.Client // as the session
 	Session control.Session
+	Name    string // of the page
 	Title   string
 	Body    any
 	Notice  string // what was done, on the page that follows
@@ -93,7 +94,7 @@ func (v *visit) end(err error) {
 	case isCode(err, "not_connected"):
 		v.end(v.show(http.StatusOK, "unconnected", v.page.title, nil))
 	case isCode(err, "sealed"):
-		v.end(v.show(http.StatusConflict, "sealed", v.page.title, nil))
+		v.end(v.show(http.StatusOK, "sealed", v.page.title, nil))
 	case refused != nil && refused.Status < 500:
 		v.tell(refused.Status, "That did not work", clean(refused.Message))
 	default:
@@ -270,6 +271,17 @@ func (v *visit) field(name string) string {
 		s = s[:500]
 	}
 	return strings.TrimSpace(clean(strings.ToValidUTF8(s, "")))
+}
+
+// Keep are the parameters that a form for the time zone leaves as they are.
+func (v *visit) Keep() []fieldValue {
+	var out []fieldValue
+	for _, name := range []string{"user", "day", "kind", "range"} {
+		if value := v.field(name); value != "" {
+			out = append(out, fieldValue{name, value})
+		}
+	}
+	return out
 }
 
 // Field is a value of the query, for templates.
