@@ -152,15 +152,26 @@ func (v *visit) sound() (people, error) {
 	return p, nil
 }
 
-// sorted are the agents by name.
-func (p people) sorted() []control.Agent {
-	out := make([]control.Agent, 0, len(p.agents))
-	for _, a := range p.agents {
-		out = append(out, a)
+// sorted are the agents by name, of those of a name by id.
+func (p people) sorted() []control.Agent { return p.order }
+
+// byName sorts agents. The names are folded once and not at each comparison.
+func byName(agents []control.Agent) []control.Agent {
+	type named struct {
+		name  string
+		agent control.Agent
 	}
-	slices.SortFunc(out, func(a, b control.Agent) int {
-		return cmp.Or(cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.ID, b.ID))
+	all := make([]named, len(agents))
+	for i, a := range agents {
+		all[i] = named{strings.ToLower(a.Name), a}
+	}
+	slices.SortFunc(all, func(a, b named) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.agent.ID, b.agent.ID))
 	})
+	out := make([]control.Agent, len(all))
+	for i := range all {
+		out[i] = all[i].agent
+	}
 	return out
 }
 

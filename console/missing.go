@@ -169,6 +169,7 @@ type people struct {
 	emails  map[schemas.UserID]string
 	byUser  map[schemas.UserID]control.Agent
 	userIDs []schemas.UserID
+	order   []control.Agent // by name
 }
 
 // people reads both lists. A tenant without a connection has no agents.
@@ -187,6 +188,7 @@ func (v *visit) people() (people, error) {
 }
 
 func (p *people) fill(agents []control.Agent, users []control.User) {
+	p.order = byName(agents)
 	for _, a := range agents {
 		p.agents[a.ID] = a
 		if a.UserID != nil {

@@ -24,7 +24,7 @@ export async function startFake() {
   const folder = await mkdtemp(path.join(tmpdir(), 'console-'))
   const program = path.join(folder, 'serve')
   await new Promise((resolve, reject) => {
-    spawn('go', ['build', '-o', program, './console/consoletest/serve'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
+    spawn('go', ['build', '-o', program, './console/servetest'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
       .on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`go build ended with ${code}`))))
   })
   const child = spawn(program, [], { stdio: ['pipe', 'pipe', 'inherit'] })

@@ -1,4 +1,4 @@
-// Command serve shows the console over the fake API, for tests in a browser. It
+// Command servetest shows the console over the fake API, for tests in a browser. It
 // prints the address at which it listens, and ends with its standard input.
 package main
 
