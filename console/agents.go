@@ -224,11 +224,11 @@ func share(percent float64) string { return strconv.FormatFloat(percent, 'f', 2,
 
 // outcome says on the page that follows what a change did.
 func (v *visit) outcome() (notice string, failed []string) {
-	did, n := v.r.URL.Query().Get("did"), 0
+	did := v.r.URL.Query().Get("did")
 	if did == "" {
 		return "", nil
 	}
-	n, _ = strconv.Atoi(v.r.URL.Query().Get("n"))
+	n, _ := strconv.Atoi(v.r.URL.Query().Get("n"))
 	words := map[string]string{
 		"map": "%s mapped. Their tickets appear from now on.", "ignore": "%s ignored.",
 		"automatic": "%s given back to matching.", "unmatched": "%s mapped to nobody.", "import": "%s changed by the file.",

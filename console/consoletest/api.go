@@ -194,8 +194,8 @@ func needs(method, route string) string {
 func (a *API) openSession(r *http.Request) (any, *control.Refusal) {
 	var in control.SessionRequest
 	_ = json.NewDecoder(r.Body).Decode(&in)
-	g, end := grant{}, a.Now().Add(8*time.Hour)
-	path := ""
+	var g grant
+	end, path := a.Now().Add(8*time.Hour), ""
 	if r.Method == http.MethodGet {
 		g, refusal := a.grant(r)
 		if refusal != nil {

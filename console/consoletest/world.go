@@ -186,14 +186,20 @@ func (t *Tenant) fill(now time.Time) {
 	}
 	t.ticket(now)
 	t.Diagnosis = control.Diagnosis{Questions: []control.Question{
-		{ID: control.AgentsMissing, Finding: "22 agents are listed and mapped to nobody: 15 without a user of their e-mail, 5 without an e-mail, 2 with two users.",
+		{
+			ID: control.AgentsMissing, Finding: "22 agents are listed and mapped to nobody: 15 without a user of their e-mail, 5 without an e-mail, 2 with two users.",
 			NextStep: "Map them by hand. Or correct the e-mail in Halo or WorkSights, then refresh the connection.",
-			Facts:    map[string]any{"agents": 119, "matched": 82, "unmatched": 22, "ignored": 15, "listed_at": now.Add(-time.Hour).Format(time.RFC3339), "users": 119, "unmatched_because": map[string]int{"no_user": 15, "no_email": 5, "ambiguous_email": 2}}},
-		{ID: control.ActivityMissing, Finding: "312 events of the last seven days had agents who are mapped to no WorkSights user: 11 (Ben Moreau, 90 events), 19 (Jonas Duval, 76 events).",
+			Facts:    map[string]any{"agents": 119, "matched": 82, "unmatched": 22, "ignored": 15, "listed_at": now.Add(-time.Hour).Format(time.RFC3339), "users": 119, "unmatched_because": map[string]int{"no_user": 15, "no_email": 5, "ambiguous_email": 2}},
+		},
+		{
+			ID: control.ActivityMissing, Finding: "312 events of the last seven days had agents who are mapped to no WorkSights user: 11 (Ben Moreau, 90 events), 19 (Jonas Duval, 76 events).",
 			NextStep: "Map these agents. What arrived before stays off the timeline: there is no backfill.",
-			Facts:    map[string]any{"days": 7, "activities": 3906, "skipped": map[string]int{"unmapped": 312, "unassigned": 41}, "unmapped_agents": []map[string]any{{"agent_id": 11, "name": "Ben Moreau", "events": 90}}}},
-		{ID: control.NoEvents, Finding: "Events come through: the last arrived 2 minutes ago.", NextStep: "Nothing to do.",
-			Facts: map[string]any{"webhook_active": true, "webhook_url": t.Connection.Webhook.URL, "events": []string{"ticket_logged", "status_changed"}, "last_delivery_at": now.Add(-2 * time.Minute).Format(time.RFC3339)}},
+			Facts:    map[string]any{"days": 7, "activities": 3906, "skipped": map[string]int{"unmapped": 312, "unassigned": 41}, "unmapped_agents": []map[string]any{{"agent_id": 11, "name": "Ben Moreau", "events": 90}}},
+		},
+		{
+			ID: control.NoEvents, Finding: "Events come through: the last arrived 2 minutes ago.", NextStep: "Nothing to do.",
+			Facts: map[string]any{"webhook_active": true, "webhook_url": t.Connection.Webhook.URL, "events": []string{"ticket_logged", "status_changed"}, "last_delivery_at": now.Add(-2 * time.Minute).Format(time.RFC3339)},
+		},
 	}}
 }
 
