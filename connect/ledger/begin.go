@@ -36,6 +36,14 @@ import (
 //     the vault and does not. Each is a write as any other: killed in between, the
 //     next does the rest.
 func (t *term) begin() error {
+	if err := t.win(); err != nil {
+		return err
+	}
+	return t.putRight(t.know())
+}
+
+// win makes this instance the one that writes: steps 1 to 3 of begin.
+func (t *term) win() error {
 	if err := t.each(func(ctx context.Context, log *table.Log) error { return log.CatchUp(ctx) }); err != nil { // 1
 		return err
 	}
@@ -52,10 +60,7 @@ func (t *term) begin() error {
 	for _, topic := range tables(t.l.cfg.Topics)[1:] { // 3
 		g.Go(func() error { return t.mark(topic) })
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return t.putRight(t.know()) // 4, 5
+	return g.Wait()
 }
 
 // each does the same with all tables at once.

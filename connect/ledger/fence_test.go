@@ -244,7 +244,7 @@ func TestOfTwoWhoBeginTheSameEpochOneGivesWay(t *testing.T) {
 				}
 			}
 			markers := map[uint64]int{}
-			for _, r := range w.Records(t, w.topics.Vault) {
+			for _, r := range w.Records(w.T, w.topics.Vault) {
 				markers[table.EpochOf(r)]++
 			}
 			if len(w.held(w.topics.Mappings)) != 0 {

@@ -46,7 +46,7 @@ func TestWhatIsAnsweredIsThereForWhoeverComesNext(t *testing.T) {
 		if user, _ := m.At(answered); user != "u-1" {
 			t.Errorf("at the answer the agent is %q's", user)
 		}
-		said := w.Records(t, w.topics.Changes)
+		said := w.Records(w.T, w.topics.Changes)
 		if len(said) != 1 {
 			t.Fatalf("%d changes", len(said))
 		}
@@ -63,7 +63,7 @@ func TestNothingInClearLeavesTheLedger(t *testing.T) {
 		in.apply("acme", users("u-1"))
 		in.apply("acme", connect("hook-1"))
 		for _, topic := range []string{w.topics.Vault, w.topics.Connections, w.topics.Mappings, w.topics.Erasures, w.topics.Changes} {
-			for _, r := range w.Records(t, topic) {
+			for _, r := range w.Records(w.T, topic) {
 				for _, secret := range []string{"the-secret", "u-1@x.example"} {
 					if bytes.Contains(r.Value, []byte(secret)) {
 						t.Errorf("%s holds %s", topic, secret)

@@ -54,19 +54,8 @@ type tenant struct {
 
 // serve is the term: it reads, begins, acts, and returns why it ended.
 func (t *term) serve(act func(ctx context.Context, ready func()) error) error {
-	defer func() {
-		t.l.term.CompareAndSwap(t, nil)
-		t.end(nil)
-		t.producer.Close() // what is still buffered is given up
-		t.wg.Wait()
-	}()
-	for topic, log := range t.logs {
-		t.wg.Go(func() {
-			if err := log.Run(t.ctx); err != nil {
-				t.end(fmt.Errorf("%s is no longer read: %w", topic, err))
-			}
-		})
-	}
+	defer t.open()()
+	defer t.l.term.CompareAndSwap(t, nil)
 	began := t.l.now()
 	if err := t.begin(); err != nil {
 		return t.cause(err)
@@ -77,6 +66,22 @@ func (t *term) serve(act func(ctx context.Context, ready func()) error) error {
 		t.l.log.Info("active", "epoch", t.epoch.Load(), "tenants", len(t.all()), "took", t.l.now().Sub(began))
 	})
 	return t.cause(err)
+}
+
+// open begins to follow the tables. close ends the term and all that runs in it.
+func (t *term) open() (close func()) {
+	for _, log := range t.logs {
+		t.wg.Go(func() {
+			if err := log.Run(t.ctx); err != nil {
+				t.end(err)
+			}
+		})
+	}
+	return func() {
+		t.end(nil)
+		t.producer.Close() // what is still buffered is given up
+		t.wg.Wait()
+	}
 }
 
 // cause is why the term ended: err, unless something else ended it first.
