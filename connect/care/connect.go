@@ -258,7 +258,6 @@ func (c *Care) settle(ctx context.Context, tn *tenant, turn *ledger.Turn, halo H
 		if after.WebhookID == next.WebhookID {
 			return err // it is saved, and the rest follows with the next term
 		}
-		tn.doubtful(next, c.now())
 		return c.undo(ctx, tn, turn, halo, next, before.Published, err)
 	}
 	return c.tidy(ctx, tn, turn, halo)

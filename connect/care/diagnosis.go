@@ -148,6 +148,9 @@ func (e evidence) agentsMissing() control.Question {
 	why := make(map[string]int)
 	for _, a := range e.Agents {
 		if state, reason := e.match.State(a); state == control.Unmatched {
+			if reason == control.NoUser && e.Hand[a.ID] != "" {
+				reason = userGone
+			}
 			why[reason]++
 		}
 	}
@@ -178,11 +181,16 @@ func (e evidence) agentsMissing() control.Question {
 	return q
 }
 
+// userGone is why an agent is unmatched whom somebody mapped by hand, said more
+// exactly than the list of agents does.
+const userGone = "user_gone"
+
 // reasons lists why agents are mapped to nobody, in a fixed order.
 func reasons(why map[string]int) string {
 	var parts []string
 	for _, r := range []struct{ code, words string }{
 		{control.ByHand, "unmapped by hand"},
+		{userGone, "mapped by hand to a user who is no longer in the directory"},
 		{control.NoEmail, "without an e-mail in Halo"},
 		{control.SharedEmail, "sharing an e-mail with another agent"},
 		{control.AmbiguousEmail, "whose e-mail belongs to several WorkSights users"},

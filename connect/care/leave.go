@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
@@ -24,12 +25,17 @@ const (
 	// is down for a night, and a restart ends it.
 	remainSpan = 24 * time.Hour
 
+	// doubtSpan is how long what a failed registration left is tried. Who meant to
+	// connect will have tried again by then, which removes it too.
+	doubtSpan = time.Hour
+
 	// mostRemains bounds what is tried of a tenant that keeps failing.
 	mostRemains = 4
 )
 
 // remain is what is left in a Halo, and what it takes to remove it: webhooks that
-// nobody may want any more, by their ids.
+// nobody may want any more, by their ids; or, where none is known, whatever bears
+// our name and posts to the tenant's address, and is not the current one.
 type remain struct {
 	ledger.Credentials
 	webhooks []string
@@ -40,9 +46,11 @@ type remain struct {
 // checks remove it. Nothing is saved of credentials with which no connection came
 // about.
 func (tn *tenant) doubtful(s ledger.State, now time.Time) {
-	if s.WebhookID != "" && s.Credentials != nil {
-		tn.remain(remain{*s.Credentials, []string{s.WebhookID}, now.Add(remainSpan)})
+	r := remain{Credentials: *s.Credentials, until: now.Add(doubtSpan)}
+	if s.WebhookID != "" {
+		r.webhooks = []string{s.WebhookID}
 	}
+	tn.remain(r)
 }
 
 func (tn *tenant) remain(r remain) {
@@ -176,18 +184,8 @@ func (c *Care) leaveLater(ctx context.Context, tn *tenant) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	snap, err := c.snapshot(tn.id)
-	if err != nil {
-		return
-	}
 	for _, r := range remains {
-		halo, err := c.cfg.Dial(tn.id, r.Credentials)
-		if err == nil {
-			// One of them may have been saved after all.
-			gone := slices.DeleteFunc(slices.Clone(r.webhooks), func(id string) bool { return snap.WebhookID != "" && id == snap.WebhookID })
-			err = c.remove(ctx, nil, halo, gone...)
-			halo.Close()
-		}
+		err := c.removeLater(ctx, tn, r)
 		if err != nil {
 			c.log.Debug("what is left in Halo could not be removed", "tenant", tn.id, "err", err)
 		}
@@ -201,6 +199,36 @@ func (c *Care) leaveLater(ctx context.Context, tn *tenant) {
 			}
 		}
 	}
+}
+
+// errRegistering says that what looks like a stray may be about to be saved.
+var errRegistering = errors.New("a webhook is being registered")
+
+func (c *Care) removeLater(ctx context.Context, tn *tenant, r remain) error {
+	halo, err := c.cfg.Dial(tn.id, r.Credentials)
+	if err != nil {
+		return err
+	}
+	defer halo.Close()
+	strays := slices.Clone(r.webhooks)
+	if len(strays) == 0 {
+		began := tn.registering.Load()
+		hooks, err := halo.Webhooks(ctx)
+		if err != nil {
+			return err
+		}
+		if now := tn.registering.Load(); now != began || now%2 == 1 {
+			return errRegistering
+		}
+		strays = c.ours(tn.id, hooks)
+	}
+	// One of them may have been saved, after all or meanwhile.
+	snap, err := c.snapshot(tn.id)
+	if err != nil {
+		return err
+	}
+	strays = slices.DeleteFunc(strays, func(id string) bool { return snap.WebhookID != "" && strings.EqualFold(id, snap.WebhookID) })
+	return c.remove(ctx, nil, halo, strays...)
 }
 
 // nothingLeft takes back what was said of things left in Halo.

@@ -117,6 +117,9 @@ func (c *Care) undo(ctx context.Context, tn *tenant, turn *ledger.Turn, halo Hal
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	if standby(failure) || turn.Confirm(ctx) != nil {
+		if next.WebhookID != "" || !standby(failure) {
+			tn.doubtful(next, c.now()) // should this instance act again
+		}
 		return failure
 	}
 	keep := ""
@@ -161,13 +164,19 @@ func (c *Care) sweep(ctx context.Context, turn *ledger.Turn, halo Halo, id schem
 	if err != nil && halopsa.CauseOf(err) != halopsa.ListIncomplete {
 		return err
 	}
-	strays := slices.Clone(gone)
+	strays := append(slices.Clone(gone), c.ours(id, hooks)...)
+	strays = slices.DeleteFunc(strays, func(w string) bool { return keep != "" && strings.EqualFold(w, keep) })
+	return errors.Join(err, c.remove(ctx, turn, halo, strays...))
+}
+
+// ours are the webhooks that bear our name and post to the tenant's address.
+func (c *Care) ours(id schemas.Tenant, hooks []halopsa.Webhook) (ids []string) {
 	for _, w := range hooks {
-		if w.Name == WebhookName && compare(w.URL, c.webhookURL(id)) != elsewhere && (keep == "" || !strings.EqualFold(w.ID, keep)) {
-			strays = append(strays, w.ID)
+		if w.Name == WebhookName && compare(w.URL, c.webhookURL(id)) != elsewhere {
+			ids = append(ids, w.ID)
 		}
 	}
-	return errors.Join(err, c.remove(ctx, turn, halo, strays...))
+	return ids
 }
 
 // remove removes webhooks. Their notifications first: Halo does not remove them

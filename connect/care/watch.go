@@ -52,7 +52,7 @@ func (c *Care) Run(ctx context.Context, ready func()) error {
 	wg.Go(func() { c.eraseOn(ctx) })
 	wg.Go(func() { c.readOn(ctx) })
 	c.watch(ctx)
-	return ctx.Err()
+	return nil
 }
 
 // catchUp makes a tenant's mappings what they should be.
