@@ -148,7 +148,7 @@ func TestApplyShMakesTheCommands(t *testing.T) {
 	}
 	calls := string(b)
 	for _, want := range []string{
-		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events\n",
+		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events --topic eu.deliveries\n",
 		"--allow-principal User:processor --operation Read --topic eu.events --group eu.processor\n",
 		"--allow-principal User:haloctl --operation Create --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
 		"SCRAM-SHA-512=password=secret2\n",
