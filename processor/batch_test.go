@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +19,35 @@ import (
 // fixed is a table that never changes.
 type fixed map[string]schemas.Mapping
 
-func (f fixed) GetBytes(key []byte) (schemas.Mapping, bool) { m, ok := f[string(key)]; return m, ok }
-func (f fixed) CatchUp(context.Context) error               { return nil }
-func (f fixed) Len() int                                    { return len(f) }
+func (f fixed) GetBytes(key []byte) (History, bool) {
+	m, ok := f[string(key)]
+	return HistoryOf(m), ok
+}
+func (f fixed) CatchUp(context.Context) error { return nil }
+func (f fixed) Len() int                      { return len(f) }
+
+// forgotten are erasures that never change.
+type forgotten map[string]schemas.Erasure
+
+func (f forgotten) Get(key string) (schemas.Erasure, bool) { e, ok := f[key]; return e, ok }
+func (f forgotten) CatchUp(context.Context) error          { return nil }
+func (f forgotten) Len() int                               { return len(f) }
+
+// testJudge judges one batch, again and again.
+type testJudge struct {
+	*judge
+	*batch
+}
+
+func newTestJudge(topics schemas.Topics, m Mappings) testJudge {
+	return testJudge{newJudge(topics, m, forgotten{}, DefaultWeights()), newBatch()}
+}
+
+func (j testJudge) decide(events []*kgo.Record) {
+	j.batch.reset()
+	j.batch.events = append(j.batch.events, events...)
+	j.judge.judge(j.batch)
+}
 
 var noon = time.Date(2026, 10, 2, 12, 0, 0, 0, time.UTC)
 
@@ -55,12 +82,12 @@ func header(r kgo.Record, key string) string {
 
 func TestEachEventBecomesOneRecordOnItsTopicInTheOrderOfTheEvents(t *testing.T) {
 	topics := schemas.NewTopics("replay.")
-	b := newBatch(topics, acme(), DefaultWeights())
+	b := newTestJudge(topics, acme())
 	unmapped, refused := event(2), event(3)
 	unmapped.Assignee, refused.Refusal = 6, schemas.StaleWebhook
 	malformed := arrived(event(5))
 	malformed.Value = []byte(`{"id":`)
-	b.judge([]*kgo.Record{arrived(event(1)), arrived(unmapped), arrived(refused), arrived(event(4)), malformed})
+	b.decide([]*kgo.Record{arrived(event(1)), arrived(unmapped), arrived(refused), arrived(event(4)), malformed})
 
 	want := []struct {
 		topic, schema string
@@ -97,10 +124,10 @@ func TestWhatIsNoEventOfOursIsBuriedAsItIs(t *testing.T) {
 		{"an event without id", schemas.EventSchema, strings.Replace(string(event(1).AppendJSON(nil)), `"id"`, `"was"`, 1), "malformed"},
 		{"an event of a kind to come", schemas.EventSchema, strings.Replace(string(event(1).AppendJSON(nil)), "ticket_logged", "ticket_merged", 1), "malformed"},
 	} {
-		b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
+		b := newTestJudge(schemas.NewTopics("halo."), acme())
 		r := kafka.Record("halo.events", "acme", tt.schema, []byte(tt.value))
 		r.Partition, r.Offset = 7, 1234
-		b.judge([]*kgo.Record{r})
+		b.decide([]*kgo.Record{r})
 		got := b.records[0]
 		if got.Topic != "halo.dead" || string(got.Key) != "acme" || string(got.Value) != tt.value {
 			t.Errorf("%s: on %s under %q: %q", tt.name, got.Topic, got.Key, got.Value)
@@ -116,10 +143,10 @@ func TestWhatIsNoEventOfOursIsBuriedAsItIs(t *testing.T) {
 }
 
 func TestARecordWithoutHeadersIsBuried(t *testing.T) {
-	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
+	b := newTestJudge(schemas.NewTopics("halo."), acme())
 	r := arrived(event(1))
 	r.Headers = nil
-	b.judge([]*kgo.Record{r})
+	b.decide([]*kgo.Record{r})
 	if got := b.records[0]; got.Topic != "halo.dead" || header(got, "reason") != "unknown_schema" || schema(got) != "" {
 		t.Errorf("%+v", got)
 	}
@@ -128,10 +155,10 @@ func TestARecordWithoutHeadersIsBuried(t *testing.T) {
 // A tool that writes by hand may choose another key; a tenant still meets one
 // partition of the outcomes.
 func TestAnOutcomesKeyIsTheTenantWhateverTheEventsKeyWas(t *testing.T) {
-	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
+	b := newTestJudge(schemas.NewTopics("halo."), acme())
 	none, other := arrived(event(1)), arrived(event(2))
 	none.Key, other.Key = nil, []byte("zeta")
-	b.judge([]*kgo.Record{none, other})
+	b.decide([]*kgo.Record{none, other})
 	for i := range b.records {
 		if key := string(b.records[i].Key); key != "acme" {
 			t.Errorf("record %d has key %q", i, key)
@@ -144,12 +171,12 @@ func TestAnOutcomesKeyIsTheTenantWhateverTheEventsKeyWas(t *testing.T) {
 func TestValuesStayWholeWhenTheBufferGrows(t *testing.T) {
 	long := schemas.UserID(strings.Repeat("<", 200))
 	m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(long, noon, "")
-	b := newBatch(schemas.NewTopics("halo."), fixed{m.Key(): m}, DefaultWeights())
+	b := newTestJudge(schemas.NewTopics("halo."), fixed{m.Key(): m})
 	var events []*kgo.Record
 	for n := range 200 {
 		events = append(events, arrived(event(byte(n))))
 	}
-	b.judge(events)
+	b.decide(events)
 	if cap(b.values) == len(events)*recordRoom {
 		t.Fatal("the buffer did not grow: this proves nothing")
 	}
@@ -173,33 +200,93 @@ func TestValuesStayWholeWhenTheBufferGrows(t *testing.T) {
 }
 
 func TestABatchJudgedAgainIsTheSame(t *testing.T) {
-	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
+	b := newTestJudge(schemas.NewTopics("halo."), acme())
 	unmapped := event(2)
 	unmapped.Assignee = 6
 	events := []*kgo.Record{arrived(event(1)), arrived(unmapped), {Value: []byte("dead")}}
 	shown := func() string {
 		return fmt.Sprint(b.records, b.activities, b.dead, b.skips, b.arrivals)
 	}
-	b.judge(events)
+	b.decide(events)
 	first := shown()
-	for _, again := range []func(){func() {}, b.forget, func() { b.judge(events[:1]) }, func() { b.judge(slices.Repeat(events, 50)) }} {
+	for _, again := range []func(){func() {}, func() { b.decide(events[:1]) }, func() { b.decide(slices.Repeat(events, 50)) }} {
 		again()
-		b.judge(events)
+		b.decide(events)
 		if got := shown(); got != first {
 			t.Errorf("first %s\nagain %s", first, got)
 		}
 	}
 }
 
-// After a failure the client may still hold records of the batch: its memory
-// must not be written to again.
-func TestAForgottenBatchKeepsItsBytes(t *testing.T) {
-	b := newBatch(schemas.NewTopics("halo."), acme(), DefaultWeights())
-	b.judge([]*kgo.Record{arrived(event(1))})
-	held, want := &b.records[0], string(b.records[0].Value)
-	b.forget()
-	b.judge([]*kgo.Record{arrived(event(2))})
-	if string(held.Value) != want {
-		t.Errorf("held %s, now %s", want, held.Value)
+// What is credited to somebody who was erased later than it arrived leaves
+// nothing, and neither does anything of a tenant who was.
+func TestWhoWasErasedLeavesNothing(t *testing.T) {
+	erasure := func(tenant schemas.Tenant, user schemas.UserID, second int) forgotten {
+		e := schemas.Erasure{Tenant: tenant, User: user, At: noon.Add(time.Duration(second) * time.Second)}
+		return forgotten{e.Key(): e}
+	}
+	mapped := func(user schemas.UserID) fixed {
+		m := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign(user, noon, "")
+		return fixed{m.Key(): m}
+	}
+	gone := schemas.Mapping{Tenant: "acme", Agent: 5}.Assign("ada", noon, "").Erase("ada", noon.Add(time.Minute))
+	unmapped, junk := event(1), arrived(event(1))
+	unmapped.Assignee, junk.Value = 6, []byte("junk")
+	for name, c := range map[string]struct {
+		mappings fixed
+		erasures forgotten
+		event    *kgo.Record
+		left     int
+	}{
+		"an interval that names nobody":          {fixed{gone.Key(): gone}, forgotten{}, arrived(event(1)), 0},
+		"the person, erased afterwards":          {mapped("ada"), erasure("acme", "ada", 2), arrived(event(1)), 0},
+		"the person, erased before":              {mapped("ada"), erasure("acme", "ada", 1), arrived(event(1)), 1},
+		"somebody else":                          {mapped("ada"), erasure("acme", "bob", 2), arrived(event(1)), 1},
+		"another tenant's person":                {mapped("ada"), erasure("globex", "ada", 2), arrived(event(1)), 1},
+		"the tenant, erased afterwards":          {mapped("ada"), erasure("acme", "", 2), arrived(event(1)), 0},
+		"the tenant, erased before":              {mapped("ada"), erasure("acme", "", 1), arrived(event(1)), 1},
+		"a skip of a tenant erased afterwards":   {mapped("ada"), erasure("acme", "", 2), arrived(unmapped), 0},
+		"a skip beside a person who was erased":  {mapped("ada"), erasure("acme", "ada", 2), arrived(unmapped), 1},
+		"what is no record goes its way for all": {mapped("ada"), erasure("acme", "", 2), junk, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := newTestJudge(schemas.NewTopics("halo."), c.mappings)
+			j.judge.erasures = c.erasures
+			j.decide([]*kgo.Record{c.event})
+			if len(j.records) != c.left || j.batch.erased != 1-c.left {
+				t.Errorf("%d records and %d erased", len(j.records), j.batch.erased)
+			}
+		})
+	}
+}
+
+func TestAPackedHistoryAnswersAsTheMappingDoes(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 500 {
+		m := schemas.Mapping{Tenant: "acme", Agent: 5}
+		at := noon
+		for range r.IntN(6) {
+			at = at.Add(time.Duration(r.IntN(3)) * time.Second)
+			switch r.IntN(3) {
+			case 0:
+				m = m.Close(at)
+			case 1:
+				m = m.Erase("bob", at)
+			default:
+				m = m.Assign([]schemas.UserID{"ada", "bob", "Zoë <z>"}[r.IntN(3)], at, "t")
+			}
+		}
+		h := HistoryOf(m)
+		for second := -1; second < 15; second++ {
+			for _, t1 := range []time.Time{noon.Add(time.Duration(second) * time.Second), noon.Add(time.Duration(second)*time.Second - time.Millisecond)} {
+				user, ok := m.At(t1)
+				if got, gotOK := h.At(t1); got != user || gotOK != ok {
+					t.Fatalf("%+v at %v: %q, %v; the mapping says %q, %v", m, t1, got, gotOK, user, ok)
+				}
+			}
+		}
+	}
+	if user, ok := History("").At(noon); ok {
+		t.Errorf("never mapped, and to %q", user)
 	}
 }

@@ -52,10 +52,10 @@ func lifelike(agents, n int) ([]*kgo.Record, fixed) {
 // agent up, Join, encode the outcome's record.
 func BenchmarkJudge(b *testing.B) {
 	events, mappings := lifelike(500, maxPoll)
-	batch := newBatch(schemas.NewTopics("halo."), mappings, DefaultWeights())
+	batch := newTestJudge(schemas.NewTopics("halo."), mappings)
 	b.ReportAllocs()
 	for b.Loop() {
-		batch.judge(events)
+		batch.decide(events)
 	}
 	n := float64(b.N) * maxPoll
 	b.ReportMetric(n/b.Elapsed().Seconds(), "events/s")

@@ -44,7 +44,7 @@ func TestWhatBecameOfTheEventsIsCounted(t *testing.T) {
 		w.committed("processor")
 		time.Sleep(time.Minute)
 
-		want := map[string]float64{"activity": 0, "dead": float64(w.buried)}
+		want := map[string]float64{"activity": 0, "erased": 0, "dead": float64(w.buried)}
 		for _, r := range schemas.Reasons() {
 			want[string(r)] = 0
 		}

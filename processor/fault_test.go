@@ -3,6 +3,8 @@
 package processor_test
 
 import (
+	"encoding/hex"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -212,5 +214,122 @@ func TestTheLargestRecordThatIsNoEventDoesNotStopTheOthers(t *testing.T) {
 		w.live()
 		w.committed("processor")
 		w.balance(t, w.topics)
+	})
+}
+
+// A commit that is refused in a quiet night is tried again, though no event comes.
+func TestARefusedCommitIsOwedAndRepeatedWithoutTraffic(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.start(setting{})
+		time.Sleep(10 * time.Second)
+		fault := w.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.UnknownServerError, Count: -1})
+		w.live()
+		time.Sleep(time.Minute)
+		adm, sent := kadm.NewClient(w.edge), int64(len(w.sent)+w.buried)
+		if n := lag(t, adm, "processor", w.topics.Events); n != sent || fault.Hits() < 5 {
+			t.Fatalf("%d of %d events are not committed after %d refusals: this proves nothing", n, sent, fault.Hits())
+		}
+		if n := s.counted(t, "halo_processor_failures_total", "step")["commit"]; n < 5 {
+			t.Errorf("%v refused commits are counted", n)
+		}
+		fault.Remove()
+		time.Sleep(10 * time.Second)
+		if n := lag(t, adm, "processor", w.topics.Events); n != 0 {
+			t.Errorf("%d events are not committed ten seconds after the refusals", n)
+		}
+		if repeats := w.balance(t, w.topics); repeats != 0 {
+			t.Errorf("%d outcomes were repeated", repeats)
+		}
+	})
+}
+
+// A broker that takes outcomes and does not answer has refused nothing yet.
+func TestAProcessorWhoseOutcomesAreNotAnsweredIsNotReady(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.start(setting{})
+		time.Sleep(10 * time.Second)
+		hung := make(chan struct{})
+		w.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			for _, topic := range req.(*kmsg.ProduceRequest).Topics {
+				if topic.Topic == w.topics.Skipped || w.TopicIDInfo(topic.TopicID).Topic == w.topics.Skipped {
+					w.KeepControl()
+					w.SleepControl(func() { <-hung })
+				}
+			}
+			return nil, nil, false
+		})
+		w.send("acme", 6)
+		time.Sleep(5 * time.Second)
+		if err := s.ready(); err != nil {
+			t.Errorf("after five seconds: %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if err := s.ready(); err == nil || !strings.Contains(err.Error(), "has not answered for 1") {
+			t.Errorf("after a quarter of a minute: %v", err)
+		}
+		close(hung)
+		w.committed("processor")
+		if err := s.ready(); err != nil {
+			t.Errorf("after the answer: %v", err)
+		}
+		w.balance(t, w.topics)
+	})
+}
+
+// Somebody lowers what a topic takes. The tenants whose outcomes fit go on; of
+// those that do not the events become dead letters, and a person is told where
+// and why.
+func TestAnOutcomeThatIsTooLargeHoldsUpNobody(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		adm := kadm.NewClient(w.edge)
+		limit := "550"
+		if _, err := adm.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, w.topics.Activities); err != nil {
+			t.Fatal(err)
+		}
+		random := make([]byte, 100) // does not compress
+		rand.NewChaCha8([32]byte{7}).Read(random)
+		long := schemas.UserID(hex.EncodeToString(random))
+		w.assign("acme", 5, long)
+		w.assign("beta", 5, "ada")
+		for range 50 {
+			w.send("beta", 5)
+			w.send("beta", 5)
+			w.send("beta", 6)
+		}
+		bad := w.send("acme", 5)
+		for range 50 {
+			w.send("beta", 5)
+		}
+		s := w.start(setting{})
+		w.committed("processor")
+		if n := len(w.Records(t, w.topics.Activities)); n < 150 {
+			t.Errorf("%d activities of 150", n)
+		}
+		seen := map[schemas.ID]bool{}
+		for _, r := range w.Records(t, w.topics.Activities) {
+			seen[identify(t, r).id] = true
+		}
+		if len(seen) != 150 || seen[bad.ID] {
+			t.Errorf("%d events have an activity, want 150", len(seen))
+		}
+		dead := w.Records(t, w.topics.Dead)
+		if len(dead) != 1 || kafka.Schema(dead[0]) != schemas.EventSchema {
+			t.Fatalf("%d dead letters", len(dead))
+		}
+		if e, err := schemas.ParseEvent(dead[0].Value); err != nil || e.ID != bad.ID {
+			t.Errorf("the dead letter is %+v, %v", e, err)
+		}
+		for _, want := range []string{"topic=halo.events", "partition=", "offset=0", "output=halo.activities", "limit=550"} {
+			if !strings.Contains(s.log.String(), want) {
+				t.Errorf("the log does not say %s:\n%s", want, s.log.String())
+			}
+		}
+		if err := s.ready(); err != nil {
+			t.Errorf("not ready: %v", err)
+		}
+		got := s.counted(t, "halo_processor_events_total", "outcome")
+		if got["activity"] != 150 || got["dead"] != 1 || got["unmapped"] != 50 {
+			t.Errorf("counted %v", got)
+		}
 	})
 }

@@ -26,7 +26,7 @@ func sample() schemas.Event {
 }
 
 // mapped looks up agent 5 of acme and nobody else.
-func mapped(intervals ...schemas.Interval) processor.Lookup {
+func mapped(intervals ...schemas.Interval) processor.Lookup[schemas.Mapping] {
 	return func(tenant schemas.Tenant, agent schemas.AgentID) (schemas.Mapping, bool) {
 		if tenant != "acme" || agent != 5 {
 			return schemas.Mapping{}, false
@@ -35,7 +35,7 @@ func mapped(intervals ...schemas.Interval) processor.Lookup {
 	}
 }
 
-func join(e schemas.Event, mappings processor.Lookup) processor.Outcome {
+func join(e schemas.Event, mappings processor.Lookup[schemas.Mapping]) processor.Outcome {
 	return processor.Join(e, mappings, processor.DefaultWeights())
 }
 

@@ -97,20 +97,23 @@ func must(b *testing.B) func(*kgo.Client, error) *kgo.Client {
 func startStage(b *testing.B, cfg kafka.Config, group string) (stop func()) {
 	log, reg, topics := slog.New(slog.DiscardHandler), prometheus.NewRegistry(), schemas.NewTopics("halo.")
 	producer := must(b)(kafka.NewProducer(cfg, log, reg))
-	consumer := must(b)(kafka.NewConsumer(cfg, group, []string{topics.Events}, log, reg))
+	member := kafka.NewMember()
+	consumer := must(b)(kafka.NewConsumer(cfg, group, []string{topics.Events}, log, reg, member.Opts()...))
 	reader := must(b)(kafka.NewReader(cfg, topics.Mappings, log, reg))
-	mappings := table.New(reader, topics.Mappings, ParseMapping, log, reg)
-	p, err := New(Config{Input: topics.Events, Output: topics, Weights: DefaultWeights()}, consumer, producer, mappings, log, reg)
+	mappings := table.New(reader, topics.Mappings, ParseHistory, log, reg)
+	erasures := table.New(must(b)(kafka.NewReader(cfg, topics.Erasures, log, reg)), topics.Erasures, kafka.ParseErasure, log, reg)
+	p, err := New(Config{Input: topics.Events, Output: topics, Weights: DefaultWeights()}, Clients{consumer, member, producer}, mappings, erasures, log, reg)
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	go func() { ended <- mappings.Run(ctx) }()
+	go func() { ended <- erasures.Run(ctx) }()
 	go func() { ended <- p.Run(ctx) }()
 	return func() {
 		cancel()
-		for range 2 {
+		for range 3 {
 			if err := <-ended; err != nil {
 				b.Error(err)
 			}

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/schemas"
@@ -14,11 +13,13 @@ import (
 const (
 	outcomeActivity = "activity"
 	outcomeDead     = "dead"
+	outcomeErased   = "erased"
 )
 
 type metrics struct {
 	activity  prometheus.Counter
 	dead      prometheus.Counter
+	erased    prometheus.Counter
 	deadStage prometheus.Counter
 	skips     map[schemas.Reason]prometheus.Counter
 	barrier   prometheus.Histogram
@@ -28,7 +29,6 @@ type metrics struct {
 	waiting   *metric.Waiting
 	balance   metric.Balance
 	breaches  map[metric.Promise]prometheus.Counter
-	topic     string
 }
 
 // step is one of the steps of a batch that may fail and be tried again.
@@ -43,7 +43,7 @@ const (
 func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *metrics {
 	events := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "halo_processor_events_total",
-		Help: "Events judged, what became of them acknowledged by Kafka: activity, dead, or the reason of the skip. Repeats count, among them what is read again after a commit that failed.",
+		Help: "Events judged, what became of them acknowledged by Kafka: activity, dead, erased (credited to a person, or of a tenant, who was: it leaves nothing), or the reason of the skip. Repeats count, among them what is read again after a commit that failed.",
 	}, []string{"outcome"}))
 	metric.Register(reg, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "halo_processor_mappings",
@@ -51,12 +51,13 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 	}, func() float64 { return float64(mappings.Len()) }))
 	failures := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "halo_processor_failures_total",
-		Help: "Attempts that failed, by step: barrier (the mappings cannot catch up), produce (outcomes not acknowledged), commit. " +
-			"The first two are tried again and events wait meanwhile; a failed commit is covered by the next. Nothing is lost by one.",
+		Help: "Attempts that failed, by step: barrier (mappings or erasures cannot catch up), produce (outcomes not acknowledged), commit. " +
+			"All are tried again, and events wait meanwhile but for a commit. Nothing is lost by one.",
 	}, []string{"step"}))
 	m := &metrics{
 		activity:  events.WithLabelValues(outcomeActivity),
 		dead:      events.WithLabelValues(outcomeDead),
+		erased:    events.WithLabelValues(outcomeErased),
 		deadStage: metric.Dead(reg).WithLabelValues("processor"),
 		skips:     make(map[schemas.Reason]prometheus.Counter),
 		barrier: metric.Register(reg, prometheus.NewHistogram(metric.Histogram("halo_processor_barrier_seconds",
@@ -68,7 +69,6 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 		waiting:   metric.NewWaiting(reg, topic),
 		balance:   metric.NewBalance(reg, "processor"),
 		breaches:  metric.Breaches(reg, "processor", metric.Kept, metric.ContentFree, metric.AsOfArrival, metric.Apart),
-		topic:     topic,
 	}
 	for _, s := range []step{barrier, produce, commit} {
 		m.failures[s] = failures.WithLabelValues(string(s))
@@ -77,28 +77,6 @@ func newMetrics(reg prometheus.Registerer, mappings Mappings, topic string) *met
 		m.skips[r] = events.WithLabelValues(string(r))
 	}
 	return m
-}
-
-// took notes a batch that was polled: how long its oldest event has been
-// waiting, and what Kafka no longer had before it.
-func (m *metrics) took(events []*kgo.Record, missing int64) {
-	m.breaches[metric.Kept].Add(float64(missing))
-	if len(events) == 0 {
-		return
-	}
-	oldest := events[0].Timestamp
-	for _, r := range events[1:] {
-		if r.Timestamp.Before(oldest) {
-			oldest = r.Timestamp
-		}
-	}
-	m.waiting.Hold(m.topic, oldest)
-}
-
-// done counts a batch that will not be read again.
-func (m *metrics) done(events []*kgo.Record) {
-	m.balance.In.Add(float64(len(events)))
-	m.waiting.Hold(m.topic, time.Time{})
 }
 
 // settled counts a batch whose outcomes are acknowledged, and lets the witness
@@ -111,14 +89,15 @@ func (m *metrics) settled(b *batch, now time.Time, witness *metric.Witness) {
 		m.skips[reason].Add(float64(n))
 		m.balance.Skipped.Add(float64(n))
 	}
+	m.erased.Add(float64(b.erased))
+	m.balance.In.Add(float64(len(b.events)))
+	m.balance.Erased.Add(float64(b.erased))
 	m.balance.Out.Add(float64(b.activities))
 	m.balance.Dead.Add(float64(b.dead))
 	for _, f := range b.breaches {
 		m.breaches[f.promise].Inc()
 		witness.Saw(f.promise, f.at, f.more...)
 	}
-	clear(b.breaches)
-	b.breaches = b.breaches[:0]
 	for _, arrived := range b.arrivals {
 		m.freshness.Observe(now.Sub(arrived).Seconds())
 	}

@@ -33,9 +33,9 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
+	mappings := table.New(reader, topics.Mappings, processor.ParseHistory, log, reg)
 	if _, err := processor.New(processor.Config{Input: topics.Events, Output: topics, Weights: processor.DefaultWeights()},
-		consumer, producer, mappings, log, reg); err != nil {
+		processor.Clients{Consumer: consumer, Member: kafka.NewMember(), Producer: producer}, mappings, nil, log, reg); err != nil {
 		t.Fatal(err)
 	}
 
@@ -44,7 +44,7 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 	stage := metrictest.Values{"processor"}
 	metrictest.Hold(t, reg, map[string]metrictest.Family{
 		"halo_processor_events_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
-			"outcome": {"activity", "unmapped", "unassigned", "unknown_kind", "stale_webhook", "undecodable", "dead"},
+			"outcome": {"activity", "unmapped", "unassigned", "unknown_kind", "stale_webhook", "undecodable", "erased", "dead"},
 		}},
 		"halo_processor_failures_total":  {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"step": {"barrier", "produce", "commit"}}},
 		"halo_processor_mappings":        {Type: metrictest.Gauge},
@@ -55,7 +55,7 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		"halo_dead_records_total":        {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},
 		"halo_records_in_total":          {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},
 		"halo_records_out_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
-			"stage": stage, "fate": {"out", "skipped", "dead"},
+			"stage": stage, "fate": {"out", "skipped", "dead", "erased", "expired"},
 		}},
 		"halo_promise_breaches_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
 			"stage": stage, "promise": {"kept", "content_free", "as_of_arrival", "apart"},

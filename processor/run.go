@@ -18,14 +18,10 @@ import (
 )
 
 const (
-	// maxPoll bounds a batch: 2,000 events are 1 MB of records and 10 ms of
-	// work, far inside the group's patience, and enough to make the barrier's
-	// two requests and the commit cheap per event.
-	maxPoll = 2000
-
-	// commitTimeout bounds one commit. A commit that is not answered is not
-	// waited for: the next one covers it, and a repeat folds.
-	commitTimeout = 5 * time.Second
+	// maxPoll bounds a batch: 4,000 events are 2 MB of records and 5 ms of work,
+	// far inside the group's patience, and enough to make the barrier's requests
+	// and the commit cheap per event.
+	maxPoll = 4000
 
 	// The wait between two tries of a step, doubling from the first to the
 	// last. Kafka is away in the meantime, and the clients have backoffs of
@@ -38,9 +34,17 @@ type Config struct {
 	Input   string         // the events topic
 	Output  schemas.Topics // Activities, Skipped and Dead are written to
 	Weights Weights
-	Grace   time.Duration    // how long a batch in hand may take to settle after Run's context is done; 0: 5 s
+	Grace   time.Duration    // how long what is in hand may take to settle after Run's context is done; 0: 5 s
 	Now     func() time.Time // for metrics only; nil: time.Now
-	Member  *kafka.Member    // of the consumer, for Ready; nil: taken to be in its group
+}
+
+// Clients are the processor's ways to Kafka. Consumer was made with the Opts of
+// Member, reads Config.Input and nothing else, and is closed at the end of Run;
+// the producer stays the caller's.
+type Clients struct {
+	Consumer *kgo.Client
+	Member   *kafka.Member
+	Producer *kgo.Client
 }
 
 // ErrClosed says that the consumer was closed under Run.
@@ -51,25 +55,24 @@ type Processor struct {
 	input      string
 	consumer   *kgo.Client
 	producer   *kgo.Client
-	mappings   Mappings
 	member     *kafka.Member
 	grace      time.Duration
 	now        func() time.Time
 	log        *slog.Logger
 	metrics    *metrics
 	witness    *metric.Witness
-	batch      *batch
+	judge      *judge
 	gaps       kafka.Gaps
-	refused    int // commits that failed since the last that did not
 	complaints kafka.Complaints
 	held       atomic.Pointer[string] // what holds up the batch in hand; nil: nothing
+
+	// One batch is judged while the other is being produced.
+	judged, produced *batch
+	sent             time.Time // when records were last handed to the producer
 }
 
-// New returns a processor. consumer is a member of the processor's group that
-// reads cfg.Input and nothing else, made by kafka.NewConsumer; it belongs to
-// the processor from now on: the end of Run closes it. producer is made by
-// kafka.NewProducer and stays the caller's. The error wraps [ErrWeights].
-func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slog.Logger, reg prometheus.Registerer) (*Processor, error) {
+// New returns a processor. The error wraps [ErrWeights].
+func New(cfg Config, clients Clients, mappings Mappings, erasures Erasures, log *slog.Logger, reg prometheus.Registerer) (*Processor, error) {
 	if err := cfg.Weights.Validate(); err != nil {
 		return nil, fmt.Errorf("processor: %w", err)
 	}
@@ -81,28 +84,27 @@ func New(cfg Config, consumer, producer *kgo.Client, mappings Mappings, log *slo
 	}
 	return &Processor{
 		input:    cfg.Input,
-		consumer: consumer,
-		producer: producer,
-		mappings: mappings,
-		member:   cfg.Member,
+		consumer: clients.Consumer,
+		producer: clients.Producer,
+		member:   clients.Member,
 		grace:    cfg.Grace,
 		now:      cfg.Now,
 		log:      log,
 		metrics:  newMetrics(reg, mappings, cfg.Input),
 		witness:  metric.NewWitness(log),
-		batch:    newBatch(cfg.Output, mappings, cfg.Weights),
+		judge:    newJudge(cfg.Output, mappings, erasures, cfg.Weights),
+		judged:   newBatch(),
+		produced: newBatch(),
 	}, nil
 }
 
 // Ready is nil while the processor is in its group and no batch is held up:
-// the mappings catch up, and outcomes are acknowledged. A commit that fails holds
+// the tables catch up, and outcomes are acknowledged. A commit that fails holds
 // up nothing here; another member may have covered it. A processor that is not
 // ready loses nothing: events wait in Kafka.
 func (p *Processor) Ready() error {
-	if p.member != nil {
-		if err := p.member.Ready(); err != nil {
-			return err
-		}
+	if err := p.member.Ready(); err != nil {
+		return err
 	}
 	if why := p.held.Load(); why != nil {
 		return errors.New(*why)
@@ -111,14 +113,14 @@ func (p *Processor) Ready() error {
 }
 
 // Run processes until ctx is done, and then returns nil; it may be called once.
-// A batch in hand is settled first, for as long as Config.Grace, or dropped
+// What is in hand is settled first, for as long as Config.Grace, or dropped
 // whole. Kafka being away is no failure: Run waits. It fails with [ErrClosed].
 func (p *Processor) Run(ctx context.Context) error {
 	// Whatever the way out: partitions must not wait for our session to time
 	// out before another member gets them.
 	defer kafka.Leave(p.consumer)
 
-	// The batch in hand outlives ctx, but not for ever.
+	// What is in hand outlives ctx, but not for ever.
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(p.grace, abandon) })()
@@ -129,108 +131,151 @@ func (p *Processor) Run(ctx context.Context) error {
 	defer lag.Wait()
 	defer stop()
 
-	var events []*kgo.Record
+	var under *kafka.Batch // the records of p.produced on their way; nil: none are
 	for {
-		fetches := p.consumer.PollRecords(ctx, maxPoll) // 1
-		switch {
-		case fetches.IsClientClosed():
+		closed := p.poll(ctx, under) // 1
+		if closed {
 			return ErrClosed
-		case ctx.Err() != nil:
+		}
+		if ctx.Err() != nil && under == nil {
 			return nil // what this poll may have brought is not committed
 		}
-		p.complaints.About(ctx, fetches, p.log)
-		events = events[:0]
-		for r := range fetches.RecordsAll() {
-			events = append(events, r)
-		}
-		p.metrics.took(events, p.missing(fetches))
-		if len(events) > 0 && !p.settle(work, events) {
+		next := len(p.judged.events) > 0 && ctx.Err() == nil
+		if next && !p.decide(work) { // 2, 3
 			return nil
 		}
-		clear(events)
-		p.consumer.AllowRebalance() // 6
-		p.cool(ctx)
+		if under != nil {
+			if !p.settle(work, under) { // 4, 5
+				return nil
+			}
+			under = nil
+		}
+		if next {
+			p.judged, p.produced = p.produced, p.judged
+			under = p.send(work, p.produced.records)
+			if p.member.Rebalance().Err() == nil {
+				continue
+			}
+			if !p.settle(work, under) {
+				return nil
+			}
+			under = nil
+		}
+		p.again(work)
+		p.member.Allow(p.consumer) // 6
+		if d := p.member.Rest(); d > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(d):
+			}
+		}
 	}
 }
 
-// settle does steps 2 to 5 for a batch. It returns false when ctx ended first:
-// then nothing is committed.
-func (p *Processor) settle(ctx context.Context, events []*kgo.Record) bool {
+// poll takes events in hand. With nothing under way it waits for them as long as
+// it takes, or until a commit that failed is to be tried again; else until the
+// outcomes that are under way are acknowledged.
+func (p *Processor) poll(ctx context.Context, under *kafka.Batch) (closed bool) {
+	if under != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		polled := make(chan struct{})
+		var waiter sync.WaitGroup
+		waiter.Go(func() {
+			select {
+			case <-under.Done():
+			case <-p.member.Rebalance().Done():
+			case <-time.After(unanswered): // settle says so
+			case <-polled:
+			}
+			cancel()
+		})
+		defer waiter.Wait()
+		defer close(polled)
+	} else if at, owed := p.member.Again(); owed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, at)
+		defer cancel()
+	}
+	fetches := p.consumer.PollRecords(ctx, maxPoll)
+	if fetches.IsClientClosed() {
+		return true
+	}
+	p.complaints.About(ctx, fetches, p.log)
+	b := p.judged
+	for r := range fetches.RecordsAll() {
+		b.events = append(b.events, r)
+	}
+	if n := p.gaps.Missing(p.consumer, fetches); n > 0 {
+		p.metrics.breaches[metric.Kept].Add(float64(n))
+		p.log.Error("events were deleted from Kafka before they were read: they are lost", "topic", p.input, "events", n)
+	}
+	p.hold()
+	return false
+}
+
+// hold notes the age of what is in hand.
+func (p *Processor) hold() {
+	oldest := p.judged.oldest()
+	if t := p.produced.oldest(); oldest.IsZero() || !t.IsZero() && t.Before(oldest) {
+		oldest = t
+	}
+	p.metrics.waiting.Hold(p.input, oldest)
+}
+
+// decide does steps 2 and 3 for the batch that was polled. It returns false when
+// ctx ended first: then nothing of it is committed.
+func (p *Processor) decide(ctx context.Context) bool {
 	began := p.now()
-	if !p.retry(ctx, barrier, "the table of mappings cannot catch up with Kafka, so nothing is judged", func() error {
-		return p.mappings.CatchUp(ctx) // 2
+	if !p.retry(ctx, barrier, "the tables cannot catch up with Kafka, so nothing is judged", func() error {
+		if err := p.judge.mappings.CatchUp(ctx); err != nil {
+			return err
+		}
+		return p.judge.erasures.CatchUp(ctx)
 	}) {
 		return false
 	}
 	p.metrics.barrier.Observe(p.now().Sub(began).Seconds())
-
-	if !p.retry(ctx, produce, "outcomes are not acknowledged", func() error {
-		p.batch.judge(events)                  // 3
-		if err := p.produce(ctx); err != nil { // 4
-			p.batch.forget()
-			return err
-		}
-		return nil
-	}) {
-		return false
-	}
-	p.metrics.settled(p.batch, p.now(), p.witness)
-	p.commit(ctx) // 5
-	p.metrics.done(events)
+	p.judge.judge(p.judged)
 	return true
 }
 
-// produce returns nil once all records of the batch are acknowledged. On an
-// error some may be, and the client may still hold some when ctx is done:
-// what was sent stays with it until its fate is known.
-func (p *Processor) produce(ctx context.Context) error {
-	var (
-		open  atomic.Int64
-		first error // promises are called one after the other, before done is closed
-		done  = make(chan struct{})
-	)
-	open.Store(int64(len(p.batch.records)))
-	settled := func(_ *kgo.Record, err error) {
-		if err != nil && first == nil {
-			first = err
+// settle does steps 4 and 5 for the batch whose records are under way. It
+// returns false when ctx ended first: then nothing of it is committed.
+func (p *Processor) settle(ctx context.Context, under *kafka.Batch) bool {
+	b := p.produced
+	if !p.retry(ctx, produce, "outcomes are not acknowledged", func() (err error) {
+		if under == nil { // a repeat
+			under = p.send(ctx, b.records)
 		}
-		if open.Add(-1) == 0 {
-			close(done)
-		}
+		err = p.acknowledged(ctx, b, under)
+		under = nil
+		return err
+	}) {
+		return false
 	}
-	for i := range p.batch.records {
-		p.producer.Produce(ctx, &p.batch.records[i], settled)
+	p.metrics.settled(b, p.now(), p.witness)
+	for _, r := range b.events { // in the order of each partition
+		p.member.Settled(r)
 	}
-	select {
-	case <-done:
-		return first
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	b.reset()
+	p.hold()
+	p.commit(ctx)
+	return true
 }
 
 func (p *Processor) commit(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	if err := p.consumer.CommitUncommittedOffsets(ctx); err != nil {
-		p.refused++
+	if err := p.member.Commit(ctx, p.consumer); err != nil {
 		p.metrics.failures[commit].Inc()
-		p.log.Warn("a batch is done but not committed; it will be repeated, or covered by the next commit", "topic", p.input, "err", err)
-		return
+		p.log.Warn("a batch is done but not committed, trying again", "topic", p.input, "err", err)
 	}
-	p.refused = 0
 }
 
-// cool waits after a commit that failed. Whoever is refused may be given the
-// same batch again, and where Kafka refuses for long it would be repeated as
-// fast as it can be produced. Partitions may go in the meantime.
-func (p *Processor) cool(ctx context.Context) {
-	if p.refused == 0 {
-		return
-	}
-	select {
-	case <-ctx.Done():
-	case <-time.After(min(firstRetry<<min(p.refused-1, 10), lastRetry)):
+// again tries a commit that is owed, when its time has come. A poll returned, so
+// that rebalances are blocked.
+func (p *Processor) again(ctx context.Context) {
+	if at, owed := p.member.Again(); owed && !time.Now().Before(at) {
+		p.commit(ctx)
 	}
 }
 
@@ -246,8 +291,7 @@ func (p *Processor) retry(ctx context.Context, at step, trouble string, try func
 			return false
 		}
 		p.metrics.failures[at].Inc()
-		why := fmt.Sprintf("%s: %v", trouble, err)
-		p.held.Store(&why)
+		p.holdUp(fmt.Sprintf("%s: %v", trouble, err))
 		p.log.Warn(trouble+", trying again", "wait", wait, "err", err)
 		select {
 		case <-ctx.Done():
@@ -257,11 +301,5 @@ func (p *Processor) retry(ctx context.Context, at step, trouble string, try func
 	}
 }
 
-// missing is how many events Kafka no longer had before those of fetches.
-func (p *Processor) missing(fetches kgo.Fetches) int64 {
-	n := p.gaps.Missing(p.consumer, fetches)
-	if n > 0 {
-		p.log.Error("events were deleted from Kafka before they were read: they are lost", "topic", p.input, "events", n)
-	}
-	return n
-}
+// holdUp says, for Ready, what holds up the batch in hand.
+func (p *Processor) holdUp(why string) { p.held.Store(&why) }

@@ -45,7 +45,7 @@ func TestWeightsThatMakeNoSenseAreRefused(t *testing.T) {
 }
 
 func TestAProcessorWithWeightsThatMakeNoSenseIsNotMade(t *testing.T) {
-	p, err := processor.New(processor.Config{}, nil, nil, nil, slog.New(slog.DiscardHandler), nil)
+	p, err := processor.New(processor.Config{}, processor.Clients{}, nil, nil, slog.New(slog.DiscardHandler), nil)
 	if p != nil || !errors.Is(err, processor.ErrWeights) {
 		t.Errorf("New = %v, %v", p, err)
 	}

@@ -3,10 +3,13 @@
 package processor_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,6 +148,7 @@ type stage struct {
 	consumer, producer *kgo.Client
 	reg                *prometheus.Registry
 	ready              func() error
+	log                journal
 	cancel             context.CancelFunc
 	ended              chan struct{} // closed when Run returned
 	err                error         // Run's, once ended
@@ -188,7 +192,7 @@ func (w *world) start(s setting) *stage {
 		s.wire = newWire(w.t, w.Cluster)
 	}
 	st := &stage{wire: s.wire, reg: prometheus.NewRegistry(), ended: make(chan struct{})}
-	log := slog.New(slog.NewTextHandler(testLog{w.t}, nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(testLog{w.t}, &st.log), nil))
 	must := func(cl *kgo.Client, err error) *kgo.Client {
 		w.t.Helper()
 		if err != nil {
@@ -200,10 +204,12 @@ func (w *world) start(s setting) *stage {
 	member := kafka.NewMember()
 	st.consumer = must(kafka.NewConsumer(w.Config, s.group, []string{w.topics.Events}, log, st.reg, append(member.Opts(), s.wire.dialer(0))...))
 	reader := must(kafka.NewReader(w.Config, w.topics.Mappings, log, st.reg, s.wire.dialer(s.tableLag)))
-	mappings := table.New(reader, w.topics.Mappings, processor.ParseMapping, log, st.reg)
+	mappings := table.New(reader, w.topics.Mappings, processor.ParseHistory, log, st.reg)
+	eraser := must(kafka.NewReader(w.Config, w.topics.Erasures, log, nil, s.wire.dialer(0)))
+	erasures := table.New(eraser, w.topics.Erasures, kafka.ParseErasure, log, nil)
 	p, err := processor.New(processor.Config{
-		Input: w.topics.Events, Output: output, Weights: processor.DefaultWeights(), Grace: s.grace, Member: member,
-	}, st.consumer, st.producer, watched{mappings, s.caughtUp}, log, st.reg)
+		Input: w.topics.Events, Output: output, Weights: processor.DefaultWeights(), Grace: s.grace,
+	}, processor.Clients{Consumer: st.consumer, Member: member, Producer: st.producer}, watched{mappings, s.caughtUp}, erasures, log, st.reg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -211,15 +217,13 @@ func (w *world) start(s setting) *stage {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	st.cancel = cancel
 	tctx, stopTable := context.WithCancel(context.WithoutCancel(ctx))
-	tableEnded := make(chan struct{})
-	go func() {
-		_ = mappings.Run(tctx)
-		close(tableEnded)
-	}()
+	var tables sync.WaitGroup
+	tables.Go(func() { _ = mappings.Run(tctx) })
+	tables.Go(func() { _ = erasures.Run(tctx) })
 	go func() {
 		st.err = p.Run(ctx)
-		stopTable() // the table outlives the processor, as in cmd
-		<-tableEnded
+		stopTable() // the tables outlive the processor, as in cmd
+		tables.Wait()
 		st.producer.Close()
 		close(st.ended)
 	}()
@@ -238,6 +242,24 @@ func (s *stage) stop() error {
 func (s *stage) kill() {
 	s.Cut()
 	_ = s.stop()
+}
+
+// journal keeps what the stage says.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
 }
 
 // testLog shows what the stage says when the test fails.

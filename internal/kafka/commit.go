@@ -75,6 +75,18 @@ func (m *Member) Commit(ctx context.Context, cl *kgo.Client) error {
 	return nil
 }
 
+// Rest is how long a loop should rest after a commit that failed: whoever is
+// refused may be given the same records again, and where Kafka refuses for long
+// they would be repeated as fast as they can be worked through.
+func (m *Member) Rest() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failures == 0 {
+		return 0
+	}
+	return max(0, time.Until(m.again))
+}
+
 // Again is when to try again what is owed. A loop that waits for records waits
 // no longer than until then: a commit that failed would otherwise stand until
 // the next record comes, perhaps for a night, and the lag with it.

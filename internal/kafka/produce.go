@@ -19,9 +19,16 @@ var ErrFull = errors.New("the producer's buffer is full")
 type Batch struct {
 	settled func(*Batch)
 	open    atomic.Int64
-	acked   int   // acked and err are written by promises, which kgo
+	acked   int   // acked, err and failed are written by promises, which kgo
 	err     error // calls one after the other, before done is closed
+	failed  []Failure
 	done    chan struct{}
+}
+
+// Failure is a record that was not acknowledged, and why.
+type Failure struct {
+	Record *kgo.Record
+	Err    error
 }
 
 // Send hands the records to the producer, in order, and returns at once. They
@@ -64,7 +71,7 @@ func Send(ctx context.Context, cl *kgo.Client, records []kgo.Record, settled fun
 	return b
 }
 
-func (b *Batch) promise(_ *kgo.Record, err error) {
+func (b *Batch) promise(r *kgo.Record, err error) {
 	switch {
 	case err == nil:
 		b.acked++
@@ -72,6 +79,7 @@ func (b *Batch) promise(_ *kgo.Record, err error) {
 		err = ErrFull
 		fallthrough
 	default:
+		b.failed = append(b.failed, Failure{r, err})
 		if b.err == nil {
 			b.err = err
 		}
@@ -94,6 +102,10 @@ func (b *Batch) Done() <-chan struct{} { return b.done }
 // Err is nil where all records were acknowledged, else the first failure. It may
 // be asked once Done is closed, and within settled.
 func (b *Batch) Err() error { return b.err }
+
+// Failed are the records that were handed over and not acknowledged, in no
+// order. It may be asked when Err may.
+func (b *Batch) Failed() []Failure { return b.failed }
 
 // Acked is how many of the records are on every in-sync replica. It may be asked
 // when Err may.

@@ -15,8 +15,8 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// Processor assembles the processor: its producer, the table of mappings, and
-// the group member that reads events.
+// Processor assembles the processor: its producer, the tables of mappings and of
+// erasures, and the group member that reads events.
 func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg *prometheus.Registry) ([]daemon.Component, error) {
 	client, topics, output := cfg.Client("processor"), cfg.Topics(), schemas.NewTopics(cfg.Output())
 	traces, tracing, err := follow(ctx, log, cfg.Tracing.Joining(), "processor")
@@ -37,13 +37,17 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 	if err != nil {
 		return nil, err
 	}
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
+	eraser, err := kafka.NewReader(client, topics.Erasures, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	mappings := table.New(reader, topics.Mappings, processor.ParseHistory, log, reg)
+	erasures := table.New(eraser, topics.Erasures, kafka.ParseErasure, log, reg)
 	p, err := processor.New(processor.Config{
 		Input:   topics.Events,
 		Output:  output,
 		Weights: cfg.Processor(),
-		Member:  member,
-	}, consumer, producer, mappings, log, reg)
+	}, processor.Clients{Consumer: consumer, Member: member, Producer: producer}, mappings, erasures, log, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +61,7 @@ func Processor(ctx context.Context, cfg config.Processor, log *slog.Logger, reg 
 		watching,
 		closing("processor producer", producer, log),
 		{Name: "mappings table", Run: mappings.Run, Ready: mappings.Ready},
+		{Name: "processor erasures", Run: erasures.Run, Ready: erasures.Ready},
 		after(w, daemon.Component{Name: "processor", Run: p.Run, Ready: p.Ready}),
 	}, nil
 }

@@ -115,9 +115,9 @@ func Gather(dir string) (Known, error) {
 	if _, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(producer, topics, reg), log, reg); err != nil {
 		return nil, err
 	}
-	mappings := table.New(reader, topics.Mappings, processor.ParseMapping, log, reg)
+	mappings := table.New(reader, topics.Mappings, processor.ParseHistory, log, reg)
 	if _, err := processor.New(processor.Config{Input: topics.Events, Output: topics, Weights: processor.DefaultWeights()},
-		consumer, producer, mappings, log, reg); err != nil {
+		processor.Clients{}, mappings, nil, log, reg); err != nil {
 		return nil, err
 	}
 	sink.New(sink.Config{Topics: topics}, sink.Clients{}, nil, nil, log, reg)
