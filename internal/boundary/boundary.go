@@ -37,7 +37,7 @@ func (f File) test() bool { return strings.HasSuffix(f.Name, "_test.go") }
 
 const own = "@" // begins the imports that are of this module
 
-var stages = []string{"ingest", "processor", "sink", "connect", "console"}
+var stages = []string{"ingest", "processor", "sink", "connect", "timeline", "console"}
 
 // readers of the environment outside cmd, with the reason why they may. None of
 // them takes its configuration from there.

@@ -6,13 +6,15 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/worksights/halo-connector/internal/clickhousetest"
 )
 
 // BenchmarkOneUsersDay asks for one user's day out of a tenant with 2.5 million
 // events a month, through the driver, as a timeline does.
 func BenchmarkOneUsersDay(b *testing.B) {
 	conn := load(b, 2_500_000)
-	settle(b, conn)
+	clickhousetest.Settle(b, conn)
 	middle, last := september.AddDate(0, 0, 9), september.AddDate(0, 0, 29)
 	b.Run("in the middle of the month", func(b *testing.B) { ask(b, conn, middle) })
 	// The parts of the last minutes are small and hold every tenant.
@@ -20,23 +22,6 @@ func BenchmarkOneUsersDay(b *testing.B) {
 		appendSmall(b, conn, last, i)
 	}
 	b.Run("the last day, with small parts", func(b *testing.B) { ask(b, conn, last) })
-}
-
-// settle waits until what was loaded within seconds is merged, as a month that
-// came in a month is.
-func settle(b *testing.B, conn driver.Conn) {
-	b.Helper()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for range tick.C {
-		var merging uint64
-		if err := conn.QueryRow(b.Context(), "SELECT count() FROM system.merges").Scan(&merging); err != nil {
-			b.Fatal(err)
-		}
-		if merging == 0 {
-			return
-		}
-	}
 }
 
 func ask(b *testing.B, conn driver.Conn, day time.Time) {

@@ -17,11 +17,6 @@ import (
 // september is the month that load fills.
 var september = time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
 
-// load appends a month of events to an empty database with our schema, day by
-// day, as they arrive: the tenant big has n of them and 500 users, nine others
-// have a twentieth each. Nearly all happen between 7 and 19 o'clock on weekdays
-// and arrive a minute later; a fiftieth arrives twice, a thousandth has no
-// time of its own, a tenth is skipped.
 func load(t testing.TB, n int) driver.Conn {
 	t.Helper()
 	dsn := clickhousetest.DSN(t)
@@ -33,34 +28,7 @@ func load(t testing.TB, n int) driver.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	for day := range 30 {
-		at := september.AddDate(0, 0, day)
-		share := n * 96 / 100 / 22 // of 22 weekdays
-		if weekday := at.Weekday(); weekday == time.Saturday || weekday == time.Sunday {
-			share = n * 4 / 100 / 8
-		}
-		err := conn.Exec(t.Context(), fmt.Sprintf(`
-			INSERT INTO outcomes_log
-			WITH
-				number %% %[4]d AS event, -- beyond are events that arrive twice
-				event < %[1]d ? 'big' : 'tenant-' || toString(event %% 9) AS tenant,
-				sipHash64(%[2]d, event) AS dice,
-				toDateTime64('%[3]s', 3, 'UTC') + INTERVAL 7 HOUR + toIntervalMillisecond(dice %% (12 * 3600 * 1000)) AS happened,
-				happened + toIntervalMillisecond(45000 + dice %% 60000 + (number >= %[4]d ? 3600000 : 0)) AS arrived,
-				dice %% 997 = 0 ? toDateTime64(0, 3, 'UTC') : happened AS stated,
-				dice %% 10 = 3 AS skipped
-			SELECT
-				tenant, stated, reinterpretAsUUID(sipHash128(%[2]d, event)),
-				bitShiftLeft(281474976710655 - toUnixTimestamp64Milli(arrived), 16) + dice %% 65536,
-				skipped ? 'unmapped' : '', skipped ? '' : 'user-' || toString(intDiv(dice, 100) %% 500), skipped ? '' : 'Ticket',
-				['ticket_logged', 'status_changed', 'updated_by_agent', 'updated_by_user'][1 + dice %% 4], skipped ? 0 : 1,
-				1000 + intDiv(event, 7), 2 + intDiv(dice, 100) %% 500, skipped ? '' : 'assignee', skipped ? '' : 'agent', dice %% 30,
-				stated = toDateTime64(0, 3, 'UTC') ? arrived : stated, arrived
-			FROM numbers(%[5]d)`, share, day, at.Format(time.DateOnly), share*145/100, share*148/100))
-		if err != nil {
-			t.Fatalf("load day %d: %v", day, clickhouse.Redact(err))
-		}
-	}
+	clickhousetest.Month(t, conn, september, n)
 	return conn
 }
 

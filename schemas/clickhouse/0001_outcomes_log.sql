@@ -44,6 +44,11 @@
 -- quarter. There is no index on user_id: a granule covers hours of a tenant, in
 -- which nearly every one of its users was active.
 --
+-- received_at_range and one_event are for reads of the log itself, without FINAL:
+-- what arrived last, and where one event is. A ticket is found by reading the
+-- column of all, which is small: an index of it left half of the granules. Such a read names the rows, and a
+-- second one folds just those by their key.
+--
 -- index_granularity is half the default: a day of such a tenant is then read
 -- with less of its two neighbours.
 --
@@ -100,7 +105,9 @@ CREATE TABLE IF NOT EXISTS outcomes_log
     -- occurred_at where it is not event_time, else 2000; computed on insert.
     displaced_at DateTime64(3, 'UTC') MATERIALIZED if(occurred_at = event_time, toDateTime64('2000-01-01 00:00:00', 3, 'UTC'), occurred_at) CODEC(Delta, LZ4),
 
-    INDEX displaced_at_range displaced_at TYPE minmax GRANULARITY 1
+    INDEX displaced_at_range displaced_at TYPE minmax GRANULARITY 1,
+    INDEX received_at_range received_at TYPE minmax GRANULARITY 1,
+    INDEX one_event activity_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY if(toYear(event_time) >= 2020 AND toYear(event_time) < 2044, toYear(event_time) * 10 + toQuarter(event_time), 0)
