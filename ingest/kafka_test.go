@@ -278,6 +278,41 @@ func TestDuringARotationBothSecretsAreTakenAndTheOldWebhookIsStale(t *testing.T)
 	})
 }
 
+// An event's kind is a part of its identity, and where the tenant has renamed its
+// events only the notification tells the kind.
+func TestWhatTheFormerWebhookSendsAgainIsTheSameEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, dial := plant(t)
+		renamed := strings.Replace(changed, "ticket status changed", "Vorgang: neuer Stand", 1)
+		if got := send(t, dial, request(renamed)); got.body != `{"events":1,"skipped":0}` {
+			t.Fatalf("answered %d %s", got.status, got.body)
+		}
+		renewed := demoConnection()
+		renewed.WebhookID = "feed0000-0000-4000-8000-000000000000"
+		renewed.Verifiers = []schemas.Verifier{
+			schemas.NewVerifier(renewed.ID, "the new secret"),
+			{Hash: renewed.Verifiers[0].Hash, Until: time.Now().Add(10 * time.Minute)},
+		}
+		renewed.Notifications = map[int64]schemas.Kind{57: schemas.StatusChanged, 157: schemas.StatusChanged}
+		connect(t, c, renewed)
+		time.Sleep(time.Second) // the table has it by then
+		if got := send(t, dial, request(renamed)); got.body != `{"events":0,"skipped":1}` {
+			t.Fatalf("answered %d %s", got.status, got.body)
+		}
+		var events []schemas.Event
+		for _, r := range c.Records(t, topics.Events) {
+			e, err := schemas.ParseEvent(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = append(events, e)
+		}
+		if len(events) != 2 || events[0].ID != events[1].ID || !events[0].EventTime.Equal(events[1].EventTime) || events[1].Refusal != schemas.StaleWebhook {
+			t.Errorf("%+v", events)
+		}
+	})
+}
+
 // runs keeps f running until the test ends.
 func runs(t *testing.T, f func(context.Context) error) {
 	t.Helper()

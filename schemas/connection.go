@@ -20,7 +20,10 @@ type Connection struct {
 	Verifiers []Verifier   `json:"verifiers"`
 
 	// Notifications tells the kind by notification_id, which no renaming in
-	// Halo changes.
+	// Halo changes. For as long as the secret of a former webhook is valid, the
+	// former one's are among them: the kind is a part of an event's identity, so
+	// that a delivery which the former webhook sends again would otherwise be
+	// another event.
 	Notifications map[int64]Kind `json:"notifications"`
 }
 
