@@ -30,6 +30,8 @@ func skipValue(b []byte, i, depth int) int {
 		return malformed
 	}
 	switch b[i] {
+	case '"':
+		return skipString(b, i+1)
 	case '{', '[':
 		return skipContainer(b, i, depth)
 	default:
@@ -141,42 +143,40 @@ func skipColon(b []byte, i int) int {
 
 // skipString steps over a string from the byte after its opening quote. Nine
 // tenths of a delivery are strings, so it looks at eight bytes at a time.
+//
+// Bytes above 0x7f pass, in whatever order: invalid UTF-8 is let through, as
+// encoding/json does, since none of it is kept.
 func skipString(b []byte, i int) int {
-	for {
-		if i = plain(b, i); i >= len(b) {
-			return malformed
+	for i < len(b) {
+		if i+8 <= len(b) {
+			found := special(binary.LittleEndian.Uint64(b[i:]))
+			if found == 0 {
+				i += 8
+				continue
+			}
+			i += bits.TrailingZeros64(found) >> 3
 		}
-		switch b[i] {
-		case '"':
+		switch c := b[i]; {
+		case c == '"':
 			return i + 1
-		case '\\':
+		case c == '\\':
 			if i = skipEscape(b, i); i < 0 {
 				return i
 			}
-		default:
+		case c < ' ':
 			return malformed // a bare control character
+		default:
+			i++ // one of the last seven
 		}
 	}
+	return malformed
 }
 
 // plain returns the position of the first byte from i on that cannot stand for
 // itself within a string: a quote, a backslash or a control character.
-//
-// Bytes above 0x7f pass, in whatever order: invalid UTF-8 is let through, as
-// encoding/json does, since none of it is kept.
 func plain(b []byte, i int) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
 	for ; i+8 <= len(b); i += 8 {
-		// Subtracting from every byte at once sets its top bit where it was
-		// below the subtrahend. A borrow can set a wrong bit in a byte above a
-		// right one only, and the lowest is the one that counts.
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote := w ^ '"'*ones
-		slash := w ^ '\\'*ones
-		if found := ((quote-ones)&^quote | (slash-ones)&^slash | (w-' '*ones)&^w) & highs; found != 0 {
+		if found := special(binary.LittleEndian.Uint64(b[i:])); found != 0 {
 			return i + bits.TrailingZeros64(found)>>3
 		}
 	}
@@ -186,16 +186,40 @@ func plain(b []byte, i int) int {
 	return i
 }
 
+// special marks in the top bit of each byte whether it is a quote, a backslash or
+// a control character. The lowest mark is right; those above it may be wrong.
+func special(w uint64) uint64 {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	// Subtracting from every byte at once sets its top bit where it was below the
+	// subtrahend. A borrow can set a wrong bit in a byte above a right one only,
+	// and the lowest is the one that counts. The top bits of bytes above 0x7f are
+	// cleared at the end, for all three.
+	quote := w ^ '"'*ones
+	slash := w ^ '\\'*ones
+	return ((quote - ones) | (slash - ones) | (w - ' '*ones)) &^ w & highs
+}
+
 // skipEscape steps over the escape whose backslash is at i. A surrogate without
 // its other half is JSON.
 func skipEscape(b []byte, i int) int {
+	const (
+		below64 = 1<<'"' | 1<<'/'
+		above   = 1<<('\\'-64) | 1<<('b'-64) | 1<<('f'-64) | 1<<('n'-64) | 1<<('r'-64) | 1<<('t'-64)
+	)
 	if i+1 >= len(b) {
 		return malformed
 	}
-	switch b[i+1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	c, simple := b[i+1], uint64(below64)
+	if c >= 64 {
+		simple = above
+	}
+	if c < 128 && simple>>(c&63)&1 != 0 {
 		return i + 2
-	case 'u':
+	}
+	if c == 'u' {
 		if _, ok := hex4(b, i+2); ok {
 			return i + 6
 		}
