@@ -31,17 +31,21 @@ import (
 // in this one, which sends too. cpu-µs/op is the processor time of the edge, its
 // Kafka client included; all-cpu-µs/op that of both processes. The naive handler
 // beside it is measured in the same way.
-func BenchmarkEdge18K(b *testing.B)  { benchmarkAlone(b, "edge", 18<<10) }
-func BenchmarkEdge2K(b *testing.B)   { benchmarkAlone(b, "edge", 2<<10) }
-func BenchmarkNaive18K(b *testing.B) { benchmarkAlone(b, "naive", 18<<10) }
-func BenchmarkNaive2K(b *testing.B)  { benchmarkAlone(b, "naive", 2<<10) }
+func BenchmarkEdge18K(b *testing.B)  { benchmarkAlone(b, "edge", 18<<10, 0) }
+func BenchmarkEdge2K(b *testing.B)   { benchmarkAlone(b, "edge", 2<<10, 0) }
+func BenchmarkNaive18K(b *testing.B) { benchmarkAlone(b, "naive", 18<<10, 0) }
+func BenchmarkNaive2K(b *testing.B)  { benchmarkAlone(b, "naive", 2<<10, 0) }
 
-func benchmarkAlone(b *testing.B, name string, size int) {
+// The same with 100,000 tenants, whose deliveries come in turn.
+func BenchmarkEdge2KOf100000(b *testing.B) { benchmarkAlone(b, "edge", 2<<10, 100_000) }
+
+func benchmarkAlone(b *testing.B, name string, size, tenants int) {
 	cfg, _ := benchBroker(b)
-	c := startContender(b, name, cfg)
+	c := startContender(b, name, cfg, tenants)
 	b.ReportAllocs() // of the sender and the broker
+	as := credentials(tenants)
 	ours, theirs := cpu(), c.cpu(b)
-	post(b, c.addr, size)
+	post(b, c.addr, size, as)
 	ours, theirs = cpu()-ours, c.cpu(b)-theirs
 	perOp := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(b.N) }
 	b.ReportMetric(perOp(theirs), "cpu-µs/op")
@@ -49,14 +53,16 @@ func benchmarkAlone(b *testing.B, name string, size int) {
 }
 
 // serveEdge serves an edge until ctx is done.
-func serveEdge(ctx context.Context, cfg kafka.Config, topics schemas.Topics, ln net.Listener) error {
+func serveEdge(ctx context.Context, cfg kafka.Config, topics schemas.Topics, tenants int, ln net.Listener) error {
 	silent, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cl, err := kafka.NewProducer(cfg, silent, reg)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	edge, err := ingest.New(ingest.Config{}, &memory{connection: demoConnection()}, ingest.NewKafkaLog(cl, topics, reg), silent, reg)
+	table := &memory{connection: demoConnection()}
+	table.add(tenants)
+	edge, err := ingest.New(ingest.Config{}, table, ingest.NewKafkaLog(cl, topics, reg), silent, reg)
 	if err != nil {
 		return err
 	}
@@ -65,7 +71,7 @@ func serveEdge(ctx context.Context, cfg kafka.Config, topics schemas.Topics, ln 
 
 // serveNaive serves what an afternoon gives: the standard library and the
 // client's defaults.
-func serveNaive(ctx context.Context, cfg kafka.Config, topics schemas.Topics, ln net.Listener) error {
+func serveNaive(ctx context.Context, cfg kafka.Config, topics schemas.Topics, _ int, ln net.Listener) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...))
 	if err != nil {
 		return err
@@ -126,13 +132,13 @@ func benchEdge(b *testing.B) (addr string) {
 	ln := listen(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- serveEdge(ctx, cfg, topics, ln) }()
+	go func() { served <- serveEdge(ctx, cfg, topics, 0, ln) }()
 	b.Cleanup(func() { cancel(); <-served })
 	return ln.Addr().String()
 }
 
 // benchBroker is the broker of the local mode, with its topics.
-func benchBroker(b *testing.B) (kafka.Config, schemas.Topics) {
+func benchBroker(b testing.TB) (kafka.Config, schemas.Topics) {
 	silent := slog.New(slog.DiscardHandler)
 	local, err := broker.Start(b.Context(), broker.Config{Dir: b.TempDir(), Addr: "127.0.0.1:0"}, silent)
 	if err != nil {
@@ -161,8 +167,9 @@ func listen(tb testing.TB) net.Listener {
 }
 
 // post sends b.N deliveries of about size bytes over a few kept connections,
-// with a sender that costs next to nothing.
-func post(b *testing.B, addr string, size int) {
+// with a sender that costs next to nothing. They are the demo tenant's, or those
+// of the tenants whose credentials are given, in turn.
+func post(b *testing.B, addr string, size int, as []credential) {
 	const senders = 16
 	var next atomic.Uint64
 	var wg sync.WaitGroup
@@ -176,6 +183,9 @@ func post(b *testing.B, addr string, size int) {
 			}
 			defer s.conn.Close()
 			for i := next.Add(1); i <= uint64(b.N); i = next.Add(1) {
+				if len(as) > 0 {
+					s.as(as[i%uint64(len(as))])
+				}
 				if err := s.send(i); err != nil {
 					b.Error(err)
 					return
@@ -187,12 +197,26 @@ func post(b *testing.B, addr string, size int) {
 	b.StopTimer()
 }
 
+// credential is how a tenant's deliveries prove themselves; all are of one length.
+type credential struct{ id, authorization string }
+
+func credentials(tenants int) []credential {
+	all := make([]credential, tenants)
+	for i := range all {
+		r := by(tenant(i), request(""))
+		all[i] = credential{string(schemas.ConnectionIDOf(tenant(i))), r.Header.Get("Authorization")}
+	}
+	return all
+}
+
 // sender posts deliveries over one connection.
 type sender struct {
 	conn   net.Conn
 	out    []byte
 	serial int // where the number of the delivery stands, so that no two are the same event
 	in     [4096]byte
+
+	id, authorization int // where they stand
 }
 
 func newSender(addr string, size int) (*sender, error) {
@@ -203,6 +227,17 @@ func newSender(addr string, size int) (*sender, error) {
 	body := demoDelivery(size)
 	request := head(authorization(demoSecret), fmt.Sprintf("Content-Type: application/json\r\nContent-Length: %d", len(body))) + body
 	return &sender{conn: conn, out: []byte(request), serial: strings.Index(request, demoSerial)}, nil
+}
+
+// as makes the next delivery one of another tenant.
+func (s *sender) as(c credential) {
+	demo := string(demoConnection().ID)
+	if s.id == 0 {
+		s.id = bytes.Index(s.out, []byte(demo))
+		s.authorization = bytes.Index(s.out, []byte("Basic "))
+	}
+	copy(s.out[s.id:], c.id)
+	copy(s.out[s.authorization:], c.authorization)
 }
 
 // send returns once the delivery is answered 200.

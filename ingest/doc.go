@@ -15,18 +15,26 @@
 //  4. Kafka acknowledges: each event is on all in-sync replicas.
 //  5. The answer is 200. A crash between 4 and 5, or an answer that is lost on
 //     its way, costs a repeat, which folds.
+//  6. A delivery that was refused is written down, after its answer: when, why,
+//     how large, and which of the vendor's names were in it. A crash before
+//     that loses the note, which the metrics have counted.
 //
-// A delivery that was answered 503 may be in Kafka nevertheless, because its
-// acknowledgement came late. That is a repeat too, once Halo sends it again.
+// Where the acknowledgement takes longer than the edge may wait, the answer is 503
+// and the events stay on their way. They usually arrive, and are a repeat once
+// Halo sends them again.
 //
 // # Who may wait for whom
 //
 // A genuine delivery waits for its own acknowledgement and for nothing else.
 // One whose secret fits nothing in the table of connections waits until the
 // table has caught up with Kafka: connect may have answered a moment ago, and
-// its record may still be on the way. All who are in that place share one
-// question to Kafka at a time (catchup.go), so that a flood of guesses costs
-// Kafka fifty questions a second and the genuine among them some milliseconds.
+// its record may still be on the way. All who come within the same 20 ms share
+// what they ask of Kafka, so that a flood of guesses costs Kafka some questions
+// and the genuine among them some milliseconds.
+//
+// One connection's deliveries are bounded in number (limits.go), and all bodies in
+// what they hold and in how many processors they take (body.go): who sends much
+// is refused, and the others are served.
 //
 // TLS ends in front of this process.
 package ingest

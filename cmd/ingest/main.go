@@ -8,15 +8,12 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/program"
 	"github.com/worksights/halo-connector/cmd/internal/stage"
+	"github.com/worksights/halo-connector/ingest"
 	"github.com/worksights/halo-connector/internal/daemon"
 )
 
-// memory is what the edge may fill with garbage, in bytes; a stage is to stay
-// below 150 MB.
-const memory = 100 << 20
-
 func main() {
-	daemon.CollectSeldom(memory)
+	daemon.CollectSeldom(ingest.Memory)
 	p := program.Program[config.Ingest]{
 		Name:  "ingest",
 		About: "takes Halo's webhooks, keeps ids and times, never content, and writes events to Kafka.",
