@@ -354,7 +354,7 @@ func TestNothingThatWasWrittenByAPersonIsAnsweredOrLogged(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
-		for place, text := range map[string]string{"answer": got.body, "refusal": wrong.body, "log": b.said.String()} {
+		for place, text := range map[string]string{"answer": got.body, "refusal": wrong.body, "log": b.said.String(), "notes": fmt.Sprint(b.log.notes())} {
 			if strings.Contains(text, "Miller") || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(marker))[:8]) {
 				t.Errorf("the %s quotes the delivery: %s", place, text)
 			}

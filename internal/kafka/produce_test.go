@@ -47,7 +47,7 @@ func TestAWaitIsBoundedAndARecordIsNot(t *testing.T) {
 			go func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				waits <- kafka.ProduceAll(ctx, cl, numbered(i + 1))
+				waits <- kafka.ProduceAll(ctx, cl, numbered(i+1))
 			}()
 			synctest.Wait()
 		}
