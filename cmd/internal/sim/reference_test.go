@@ -1,0 +1,222 @@
+//go:build synctests
+
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/table"
+	"github.com/worksights/halo-connector/processor"
+	"github.com/worksights/halo-connector/schemas"
+	"github.com/worksights/halo-connector/sink"
+)
+
+// The reference: what was asked and answered, and what must be true of the end.
+// It knows no stage. What an event may have come to follows from what people
+// saw: a mapping that was answered before the event was sent counts, one that
+// was asked for after it arrived does not, and in between either is right, as
+// long as it is the same for ever.
+
+// notes are what was seen from outside.
+type notes struct {
+	mu          sync.Mutex
+	occurrences map[schemas.ID]occurrence
+	answered200 map[schemas.ID]bool
+	notKept     map[schemas.ID]bool // answered otherwise at least once
+	ops         []*op
+	reconnects  map[schemas.Tenant][]time.Time
+	rows        map[schemas.ID]sink.Outcome // as they were seen last
+}
+
+// op is a request that maps an agent.
+type op struct {
+	tenant      schemas.Tenant
+	agent       schemas.AgentID
+	user        schemas.UserID
+	asked, done time.Time
+	ok          bool
+}
+
+func newNotes() *notes {
+	return &notes{
+		occurrences: make(map[schemas.ID]occurrence), answered200: make(map[schemas.ID]bool), notKept: make(map[schemas.ID]bool),
+		reconnects: make(map[schemas.Tenant][]time.Time), rows: make(map[schemas.ID]sink.Outcome),
+	}
+}
+
+func (n *notes) note(edit func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	edit()
+}
+
+func (n *notes) sent(o occurrence) {
+	n.note(func() {
+		if _, again := n.occurrences[o.id]; !again {
+			n.occurrences[o.id] = o
+		}
+	})
+}
+func (n *notes) kept(id schemas.ID)    { n.note(func() { n.answered200[id] = true }) }
+func (n *notes) refused(id schemas.ID) { n.note(func() { n.notKept[id] = true }) }
+func (n *notes) reconnected(t schemas.Tenant) {
+	n.note(func() { n.reconnects[t] = append(n.reconnects[t], time.Now()) })
+}
+
+func (n *notes) asked(t schemas.Tenant, a schemas.AgentID, u schemas.UserID) *op {
+	o := &op{tenant: t, agent: a, user: u, asked: time.Now()}
+	n.note(func() { n.ops = append(n.ops, o) })
+	return o
+}
+
+func (n *notes) answered(o *op, ok bool) { n.note(func() { o.done, o.ok = time.Now(), ok }) }
+
+// users are those to whom an event of the agent that arrived at may be
+// credited; "" is nobody.
+func (n *notes) users(t schemas.Tenant, agent schemas.AgentID, at time.Time) []schemas.UserID {
+	may := []schemas.UserID{""}
+	for _, o := range n.ops {
+		switch {
+		case o.tenant != t || o.agent != agent || o.asked.After(at):
+		case o.ok && !o.done.After(at):
+			may = []schemas.UserID{o.user}
+		case !slices.Contains(may, o.user):
+			may = append(may, o.user)
+		}
+	}
+	return may
+}
+
+// gap says whether an event of the agent that arrived at may have been judged
+// before a mapping that claims that instant was acknowledged. connect bounds how
+// long that can be and counts when it was longer (Decisions, "A mapping begins
+// …"): a replay then differs, and that is no news.
+func (n *notes) gap(t schemas.Tenant, agent schemas.AgentID, at time.Time) bool {
+	const prompt = 120 * time.Millisecond // the lead, and what two clocks may differ by
+	return slices.ContainsFunc(n.ops, func(o *op) bool {
+		late := !o.ok || o.done.Sub(o.asked) > prompt
+		return o.tenant == t && o.agent == agent && late && !o.asked.After(at) && (!o.ok || !at.After(o.done))
+	})
+}
+
+// step judges what can be judged while things go on: a row that somebody saw
+// stays, but for an earlier arrival.
+func (n *notes) step(rows []sink.Outcome) (violations []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := make(map[schemas.ID]sink.Outcome, len(rows))
+	for _, r := range rows {
+		if _, twice := now[r.ID]; twice {
+			violations = append(violations, fmt.Sprintf("Repeatable: event %s has two rows", r.ID))
+		}
+		now[r.ID] = r
+	}
+	for id, was := range n.rows {
+		is, there := now[id]
+		switch {
+		case !there:
+			violations = append(violations, fmt.Sprintf("Kept: the row of event %s is gone", id))
+		case is != was && is.ReceivedAt.After(was.ReceivedAt):
+			violations = append(violations, fmt.Sprintf("Repeatable: the row of event %s changed for a later arrival", id))
+		}
+	}
+	n.rows = now
+	return violations
+}
+
+// judge says what promise is broken in the end. log are the records of
+// halo.events; everything is every record of every topic.
+func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[schemas.Mapping], rows []sink.Outcome) (violations []string) {
+	broken := func(format string, args ...any) { violations = append(violations, fmt.Sprintf(format, args...)) }
+	have := make(map[schemas.ID]sink.Outcome)
+	for _, r := range rows {
+		have[r.ID] = r
+	}
+	first := make(map[schemas.ID][]schemas.Event)
+	for _, r := range log {
+		e, err := schemas.ParseEvent(r.Value)
+		if err != nil {
+			broken("Kept: a record of halo.events does not parse: %v", err)
+			continue
+		}
+		if string(r.Key) != string(e.Tenant) {
+			broken("Apart: event %s of %s has the key %s", e.ID, e.Tenant, r.Key)
+		}
+		switch was := first[e.ID]; {
+		case len(was) == 0 || e.ReceivedAt.Before(was[0].ReceivedAt):
+			first[e.ID] = []schemas.Event{e}
+		case e.ReceivedAt.Equal(was[0].ReceivedAt):
+			first[e.ID] = append(was, e)
+		}
+	}
+	for id := range n.answered200 {
+		if len(first[id]) == 0 {
+			broken("Kept: event %s was answered 200 and is not in halo.events", id)
+		}
+	}
+	for id, arrivals := range first {
+		o, meant := n.occurrences[id]
+		if !meant {
+			broken("Repeatable: event %s was never sent", id)
+			continue
+		}
+		row, there := have[id]
+		if !there {
+			broken("Kept: event %s is in halo.events and has no row", id)
+			continue
+		}
+		if row.Tenant != o.tenant {
+			broken("Apart: event %s of %s has a row of %s", id, o.tenant, row.Tenant)
+		}
+		replayed := false
+		for _, e := range arrivals {
+			replayed = replayed || same(row, processor.Join(e, func(t schemas.Tenant, a schemas.AgentID) (schemas.Mapping, bool) {
+				return mappings.Get(string(schemas.AppendMappingKey(nil, t, a)))
+			}, processor.DefaultWeights()))
+		}
+		if !replayed && !n.gap(o.tenant, o.agent, arrivals[0].ReceivedAt) {
+			broken("Repeatable: a replay judges event %s otherwise than its row (user %q, reason %q, arrived %s)", id, row.User, row.Reason, row.ReceivedAt)
+		}
+		at := arrivals[0].ReceivedAt
+		if at.Before(schemas.Truncate(o.made)) {
+			broken("As of arrival: event %s arrived before it happened", id)
+		}
+		switch may := n.users(o.tenant, o.agent, at); {
+		case arrivals[0].Refusal == schemas.StaleWebhook:
+			if !slices.ContainsFunc(n.reconnects[o.tenant], func(r time.Time) bool { return r.After(o.made) }) {
+				broken("As of arrival: event %s is stale although its webhook was the current one", id)
+			}
+		case row.Reason == schemas.Unassigned:
+			if o.agent.Person() {
+				broken("As of arrival: event %s has an agent, and is unassigned", id)
+			}
+		case !slices.Contains(may, row.User):
+			broken("As of arrival: event %s of agent %d, which arrived at %s, is credited to %q; people saw %q", id, o.agent, at, row.User, may)
+		}
+	}
+	for id := range have {
+		if len(first[id]) == 0 {
+			broken("Kept: the row of event %s has no event", id)
+		}
+	}
+	for _, r := range everything {
+		if bytes.Contains(r.Value, []byte(canary)) || bytes.Contains(r.Key, []byte(canary)) {
+			broken("Content-free: topic %s holds content at %d/%d", r.Topic, r.Partition, r.Offset)
+		}
+	}
+	return violations
+}
+
+// same says whether a row is what the outcome comes to.
+func same(row sink.Outcome, o processor.Outcome) bool {
+	if o.Reason != "" {
+		return row == sink.OfSkip(o.Skip)
+	}
+	return row == sink.OfActivity(o.Activity)
+}
