@@ -62,6 +62,17 @@ verify: engine prometheus ## the files of deploy/: alerts, dashboards, Compose, 
 drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 15 minutes
 	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend
 
+# A seed decides what happens and when; STEPS is how many things happen.
+SEEDS ?= 300
+SEED  ?=
+.PHONY: sim
+sim: ## the whole pipeline in virtual time under SEEDS (300) seeded schedules of faults; SEED=n tells the story of one
+ifeq ($(SEED),)
+	$(GO) test -tags $(TAGS) -count=1 -v -run '^TestFivePromises' -timeout 60m ./cmd/internal/sim -args -seeds $(SEEDS) -sometimes | grep -vE '^ *(---|===)'
+else
+	$(GO) test -tags $(TAGS) -count=1 -v -run '^TestFivePromises' -timeout 10m ./cmd/internal/sim -args -first $(SEED) -seeds 1 -story
+endif
+
 .PHONY: race
 race: engine ## the same under the race detector, without the long process tests
 	$(GO) test -tags $(TAGS) -race -short -timeout 20m ./...

@@ -132,7 +132,7 @@ func (n *notes) step(rows []sink.Outcome) (violations []string) {
 
 // judge says what promise is broken in the end. log are the records of
 // halo.events; everything is every record of every topic.
-func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[schemas.Mapping], rows []sink.Outcome) (violations []string) {
+func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[processor.History], rows []sink.Outcome) (violations []string) {
 	broken := func(format string, args ...any) { violations = append(violations, fmt.Sprintf(format, args...)) }
 	have := make(map[schemas.ID]sink.Outcome)
 	for _, r := range rows {
@@ -176,7 +176,7 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[schem
 		}
 		replayed := false
 		for _, e := range arrivals {
-			replayed = replayed || same(row, processor.Join(e, func(t schemas.Tenant, a schemas.AgentID) (schemas.Mapping, bool) {
+			replayed = replayed || same(row, processor.Join(e, func(t schemas.Tenant, a schemas.AgentID) (processor.History, bool) {
 				return mappings.Get(string(schemas.AppendMappingKey(nil, t, a)))
 			}, processor.DefaultWeights()))
 		}

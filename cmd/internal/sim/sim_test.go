@@ -298,7 +298,7 @@ func (w *world) settle() []string {
 func (w *world) judge() []string {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &life{ctx: ctx, kafka: w.Config, opts: w.Opts, log: w.log, reg: prometheus.NewRegistry()}
-	mappings, err := follow(l, w.topics.Mappings, processor.ParseMapping)
+	mappings, err := follow(l, w.topics.Mappings, processor.ParseHistory)
 	if err != nil {
 		w.t.Fatal(err)
 	}

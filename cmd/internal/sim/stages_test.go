@@ -69,7 +69,7 @@ func (w *world) newProcessor(name string) *process {
 		if err != nil {
 			return nil, err
 		}
-		mappings, err := follow(l, w.topics.Mappings, processor.ParseMapping)
+		mappings, err := follow(l, w.topics.Mappings, processor.ParseHistory)
 		if err != nil {
 			return nil, err
 		}
@@ -82,12 +82,11 @@ func (w *world) newProcessor(name string) *process {
 		if err != nil {
 			return nil, err
 		}
-		p, err := processor.New(processor.Config{Input: w.topics.Events, Output: w.topics, Weights: processor.DefaultWeights(), Member: member},
-			consumer, producer, mappings, l.log, l.reg)
+		p, err := processor.New(processor.Config{Input: w.topics.Events, Output: w.topics, Weights: processor.DefaultWeights()},
+			processor.Clients{Consumer: consumer, Member: member, Producer: producer}, mappings, erasures, l.log, l.reg)
 		if err != nil {
 			return nil, err
 		}
-		_ = erasures
 		parts := l.running(mappings.Run, erasures.Run, p.Run)
 		return func() { parts(); producer.Close() }, nil
 	}}
