@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"net/netip"
@@ -36,13 +37,16 @@ type desk struct {
 	sim      *halotest.Sim
 	halo     string
 	outcomes *outcomes
+
+	answer     string // to what the tool asks
+	noTerminal error  // why it cannot ask
 }
 
 const clientSecret = schemas.Secret("halo-client-secret")
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{t: t, dir: t.TempDir(), outcomes: &outcomes{}}
+	d := &desk{t: t, dir: t.TempDir(), outcomes: &outcomes{}, noTerminal: errors.New("no terminal")}
 	cluster := kafkatest.New(t)
 	topics := schemas.NewTopics("halo.")
 	cluster.CreateTopics(t, topics, 1)
@@ -118,7 +122,8 @@ func (d *desk) run(stdin string, args ...string) (status int, out, errs string) 
 	var stdout, stderr bytes.Buffer
 	s := &streams{
 		in: strings.NewReader(stdin), out: &stdout, err: &stderr, environ: d.environ,
-		prompt: func(string) (schemas.Secret, error) { return clientSecret, nil },
+		prompt:  func(string) (schemas.Secret, error) { return clientSecret, nil },
+		confirm: func(string) (string, error) { return d.answer, d.noTerminal },
 	}
 	status = run(d.t.Context(), s, args)
 	return status, stdout.String(), stderr.String()

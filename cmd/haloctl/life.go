@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 )
 
 // lifeCommands are the commands of a connection's life, in its order.
@@ -29,6 +28,7 @@ func lifeCommands(s *streams) []*cobra.Command {
 
 func connectCommand(s *streams) *cobra.Command {
 	var url, id, secretFile, caFile string
+	var replaceSealed bool
 	cmd := &cobra.Command{
 		Use:     "connect --url URL --client-id ID [--secret-file FILE]",
 		Short:   "Connect the tenant's Halo: register the webhook, list and match the agents",
@@ -50,13 +50,13 @@ The client secret is asked for, or read from the first line of --secret-file
 			if err != nil {
 				return err
 			}
-			body := map[string]string{"tenant_url": url, "client_id": id, "client_secret": secret.Reveal()}
+			body := control.Credentials{TenantURL: url, ClientID: id, ClientSecret: secret.Reveal(), ReplaceSealed: replaceSealed}
 			if caFile != "" {
 				pem, err := os.ReadFile(caFile)
 				if err != nil {
 					return fmt.Errorf("CA bundle: %w", err)
 				}
-				body["ca_bundle"] = string(pem)
+				body.CABundle = string(pem)
 			}
 			fmt.Fprintln(s.err, "Asking Halo; this can take a minute …")
 			var conn control.Connection
@@ -70,43 +70,61 @@ The client secret is asked for, or read from the first line of --secret-file
 	cmd.Flags().StringVar(&url, "url", "", "tenant URL, as in acme.halopsa.com")
 	cmd.Flags().StringVar(&id, "client-id", "", "client id of the API application")
 	cmd.Flags().StringVar(&secretFile, "secret-file", "", "file with the client secret; - for standard input (default: ask)")
+	cmd.Flags().BoolVar(&replaceSealed, "replace-sealed", false, "connect a sealed tenant anew; every mapping's history is kept")
 	cmd.Flags().StringVar(&caFile, "ca-bundle", "", "PEM file of the certificate authority of a self-hosted Halo")
 	return cmd
 }
 
 func statusCommand(s *streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Show the tenant's connection; without a tenant, all", GroupID: groupTenant, Args: exactly(0),
+	var all bool
+	cmd := &cobra.Command{
+		Use: "status [--all]", Short: "Show the tenant's connection; without a tenant, all", GroupID: groupTenant, Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := s.client()
 			if err != nil {
 				return err
 			}
 			if s.tenant == "" {
-				return showTenants(cmd.Context(), s, c)
+				return showTenants(cmd.Context(), s, c, all)
 			}
 			return showConnection(cmd.Context(), s, http.MethodGet, "/connection")
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "disconnected tenants too")
+	return cmd
 }
 
-func showTenants(ctx context.Context, s *streams, c *control.Client) error {
+func showTenants(ctx context.Context, s *streams, c *control.Client, all bool) error {
 	raw, err := c.Do(ctx, http.MethodGet, "/v1/tenants", nil, nil)
 	if err != nil {
 		return err
 	}
-	var list struct {
-		Tenants []struct{ Tenant, State string }
-	}
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return fmt.Errorf("control API: list of tenants: %w", err)
+	var list control.Tenants
+	if err := decode(raw, &list); err != nil {
+		return err
 	}
 	return s.show(raw, func(w io.Writer) {
-		fmt.Fprintln(w, "TENANT\tSTATE")
+		fmt.Fprintln(w, "TENANT\tSTATE\tMAPPED\tLAST DELIVERY (UTC)\tPROBLEMS")
+		hidden := 0
 		for _, t := range list.Tenants {
-			fmt.Fprintf(w, "%s\t%s\n", t.Tenant, t.State)
+			if t.State == control.Disconnected && !all {
+				hidden++
+				continue
+			}
+			fmt.Fprintf(w, "%s\t%s\t%d of %d\t%s\t%s\n", t.Tenant, t.State, t.Agents.Matched, t.Agents.Total, cell(t.LastDeliveryAt), strings.Join(t.Problems, ", "))
+		}
+		if hidden > 0 {
+			fmt.Fprintf(w, "\n%d disconnected; --all shows them\n", hidden)
 		}
 	})
+}
+
+// decode reads an answer of the API.
+func decode(raw json.RawMessage, out any) error {
+	if err := json.Unmarshal(raw, out); err != nil {
+		return control.ErrForeign
+	}
+	return nil
 }
 
 func lifeCommand(s *streams, use, short, method, path string) *cobra.Command {
@@ -132,13 +150,13 @@ func showConnection(ctx context.Context, s *streams, method, path string) error 
 func disconnectCommand(s *streams) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "disconnect --yes", Short: "Remove the webhook and destroy the credentials; the timeline stays", GroupID: groupTenant, Args: exactly(0),
+		Use: "disconnect [--yes]", Short: "Remove the webhook and destroy the credentials; the timeline stays", GroupID: groupTenant, Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !yes {
-				return fmt.Errorf("%w: this destroys the tenant's credentials; say --yes", errUsage)
-			}
 			c, tenant, err := s.tenantClient()
 			if err != nil {
+				return err
+			}
+			if err := s.ask(yes, fmt.Sprintf("This removes the webhook of %s and destroys its credentials.", tenant)); err != nil {
 				return err
 			}
 			if _, err := c.Ask(cmd.Context(), http.MethodDelete, tenant, "/connection", nil, nil, nil); err != nil {
@@ -147,78 +165,8 @@ func disconnectCommand(s *streams) *cobra.Command {
 			return s.show(json.RawMessage(`{"state":"disconnected"}`), func(w io.Writer) { fmt.Fprintf(w, "%s is disconnected.\n", tenant) })
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
-}
-
-func usersCommand(s *streams) *cobra.Command {
-	return &cobra.Command{
-		Use: "users FILE", Short: "Replace the tenant's WorkSights users, by whose e-mail agents are matched", GroupID: groupTenant, Args: exactly(1),
-		Long: `Replace the tenant's directory of WorkSights users.
-
-FILE is JSON, [{"user_id":"…","email":"…"}], or CSV with the columns user_id and
-email, with or without a heading; "-" is standard input. The mappings of users who are no
-longer in it end now.`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, tenant, err := s.tenantClient()
-			if err != nil {
-				return err
-			}
-			users, err := s.readUsers(args[0])
-			if err != nil {
-				return err
-			}
-			var done struct{ Users int }
-			raw, err := c.Ask(cmd.Context(), http.MethodPut, tenant, "/users", nil, users, &done)
-			if err != nil {
-				return err
-			}
-			return s.show(raw, func(w io.Writer) { fmt.Fprintf(w, "%d users.\n", done.Users) })
-		},
-	}
-}
-
-type user struct {
-	ID    string `json:"user_id"`
-	Email string `json:"email"`
-}
-
-func (s *streams) readUsers(file string) ([]user, error) {
-	var b []byte
-	var err error
-	if file == "-" {
-		b, err = io.ReadAll(s.in)
-	} else {
-		b, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("users: %w", err)
-	}
-	text := strings.TrimSpace(string(b))
-	if text == "" {
-		// A file that was not written must not end all mappings.
-		return nil, errors.New("users: the file is empty; [] empties the directory")
-	}
-	users := []user{}
-	if strings.HasPrefix(text, "[") {
-		if json.Unmarshal(b, &users) != nil {
-			return nil, errors.New(`users: want JSON [{"user_id":"…","email":"…"}]`)
-		}
-		return users, nil
-	}
-	r := csv.NewReader(strings.NewReader(text))
-	r.FieldsPerRecord = 2
-	rows, err := r.ReadAll()
-	if err != nil {
-		return nil, errors.New("users: want two columns, user_id and email, in every line")
-	}
-	for i, row := range rows {
-		if i == 0 && strings.EqualFold(strings.TrimSpace(row[0]), "user_id") {
-			continue // a heading
-		}
-		users = append(users, user{strings.TrimSpace(row[0]), strings.TrimSpace(row[1])})
-	}
-	return users, nil
 }
 
 // connectionTable shows a connection to people.
@@ -241,7 +189,7 @@ func connectionTable(c control.Connection) func(io.Writer) {
 		line("last delivery", lastDelivery(c.LastDeliveryAt))
 		line("connected", when(c.ConnectedAt))
 		for _, p := range c.Problems {
-			fmt.Fprintf(w, "\nproblem\t%s\n\t%s\n", p.Message, p.Action)
+			fmt.Fprintf(w, "\n%s\n  %s\n", strings.TrimSpace(harmless.Text(p.Severity)+": "+harmless.Text(p.Message)), harmless.Text(p.Action))
 		}
 	}
 }
@@ -253,12 +201,4 @@ func lastDelivery(t *time.Time) string {
 		return "none known"
 	}
 	return when(t)
-}
-
-// when shows an instant to people, in UTC as everywhere in the product.
-func when(t *time.Time) string {
-	if t == nil || t.IsZero() {
-		return "never"
-	}
-	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,7 @@ import (
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/internal/build"
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 )
 
 // The exit statuses.
@@ -45,17 +47,27 @@ func run(ctx context.Context, s *streams, args []string) int {
 	if err == nil || errors.Is(err, errEnough) {
 		return exitOK
 	}
-	fmt.Fprintln(s.err, "haloctl:", err)
+	if errors.Is(err, context.DeadlineExceeded) && s.timeout > 0 {
+		err = fmt.Errorf("%w within %s (--timeout): %w", control.ErrUnavailable, s.timeout, err)
+	}
+	// What is told may have come from a proxy, or from a name in Halo.
+	for line := range strings.Lines("haloctl: " + err.Error()) {
+		fmt.Fprintln(s.err, harmless.Text(strings.TrimSuffix(line, "\n")))
+	}
 	var refused *control.Refusal
 	switch {
 	case errors.As(err, &refused):
+		if strings.HasPrefix(refused.Code, "http_") && refused.Status < 500 {
+			fmt.Fprintln(s.err, "haloctl: HALOCTL_URL:", control.ErrForeign)
+			return exitUsage
+		}
 		if refused.Status >= 500 {
 			return exitUnavailable
 		}
 		return exitRefused
 	case errors.Is(err, control.ErrUnavailable):
 		return exitUnavailable
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.Is(err, control.ErrForeign):
 		return exitUsage
 	}
 	return exitFailed
@@ -85,12 +97,22 @@ func newRoot(s *streams) *cobra.Command {
 	root.SetIn(s.in)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of tables")
+	root.PersistentFlags().DurationVar(&s.timeout, "timeout", 0, "end with status 4 where it takes longer, as in 10s (default: as long as the API may take)")
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		if s.timeout > 0 {
+			ctx, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+			cmd.SetContext(ctx)
+			context.AfterFunc(ctx, cancel)
+		}
+	}
 	root.PersistentFlags().StringVarP(&s.tenant, "tenant", "t", "", "tenant (default $HALOCTL_TENANT)")
 	root.AddGroup(&cobra.Group{ID: groupTenant, Title: "A tenant:"}, &cobra.Group{ID: groupEngines, Title: "Engines and files:"})
 	root.AddCommand(lifeCommands(s)...)
 	root.AddCommand(agentCommands(s)...)
-	root.AddCommand(timelineCommand(s), doctorCommand(s))
+	root.AddCommand(readingCommands(s)...)
+	root.AddCommand(doctorCommand(s), eraseCommand(s), erasuresCommand(s), consoleCommand(s))
 	root.AddCommand(topicsCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s), verifyCommand(s))
+	s.complete(root)
 	strict(root)
 	return root
 }
@@ -125,7 +147,12 @@ func strict(root *cobra.Command) {
 // and a script would go on.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return fmt.Errorf("%w: there is no command %q; see %s --help", errUsage, args[0], cmd.CommandPath())
+		meant := ""
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			meant = "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return fmt.Errorf("%w: there is no command %q%s; see %s --help", errUsage, args[0], meant, cmd.CommandPath())
 	}
 	return cmd.Help()
 }

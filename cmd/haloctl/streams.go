@@ -8,7 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -35,15 +35,17 @@ type streams struct {
 	err     io.Writer
 	environ []string
 	prompt  func(label string) (schemas.Secret, error)
+	confirm func(question string) (string, error)
 
 	json        bool
 	tenant      string
+	timeout     time.Duration
 	check       bool
 	printConfig bool
 }
 
 func newStreams() *streams {
-	return &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), prompt: promptSecret}
+	return &streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ(), prompt: promptSecret, confirm: confirmOnTerminal}
 }
 
 // promptSecret asks for a secret without echoing it.
@@ -125,6 +127,9 @@ func (s *streams) client() (*control.Client, error) {
 			return nil, fmt.Errorf("%w (set HALOCTL_TOKEN_FILE)", err)
 		}
 	}
+	if strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, fmt.Errorf("%w: HALOCTL_TOKEN has a blank, a line break or another character that no token has", errUsage)
+	}
 	if s.tenant == "" {
 		s.tenant = cfg.Tenant
 	}
@@ -147,15 +152,60 @@ func (s *streams) tenantClient() (*control.Client, schemas.Tenant, error) {
 	return c, t, nil
 }
 
-// show prints raw as it came where --json was given, else what table writes.
+// show prints raw as it came where --json was given, else what table writes,
+// whose cells are separated by tabs.
 func (s *streams) show(raw json.RawMessage, table func(w io.Writer)) error {
 	if s.json {
 		_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(raw)))
 		return err
 	}
-	tw := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	table(tw)
-	return tw.Flush()
+	var c columns
+	table(&c)
+	return c.flush(s.out, screen(s.out))
+}
+
+// ask asks for a word on the terminal, where --yes was not given.
+func (s *streams) ask(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	answer, err := s.confirm(question + ` Type "yes" to do it: `)
+	if err != nil {
+		return fmt.Errorf("%w: %s Say --yes to do it", errUsage, question)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was done")
+	}
+	return nil
+}
+
+// confirmOnTerminal asks a question whose answer may be seen.
+func confirmOnTerminal(question string) (string, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return "", errors.New("no terminal to ask on")
+	}
+	fmt.Fprint(os.Stderr, question)
+	return bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// atLeast is cobra.MinimumNArgs whose error is one of usage.
+func atLeast(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < n {
+			return fmt.Errorf("%w: %s", errUsage, cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// atMost is cobra.MaximumNArgs whose error is one of usage.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("%w: %s", errUsage, cmd.UseLine())
+		}
+		return nil
+	}
 }
 
 // exactly is cobra.ExactArgs whose error is one of usage.

@@ -96,7 +96,9 @@ func (s *streams) progress() func(verify.Progress) {
 	if f, ok := s.err.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	return func(p verify.Progress) { fmt.Fprintf(s.err, "\r%d arrivals, %d rows read …\x1b[K", p.Arrivals, p.Rows) }
+	return func(p verify.Progress) {
+		fmt.Fprintf(s.err, "\r%d arrivals, %d rows read …\x1b[K", p.Arrivals, p.Rows)
+	}
 }
 
 func (s *streams) showReport(r verify.Report) error {

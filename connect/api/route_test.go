@@ -88,7 +88,7 @@ func TestARequestThatSaysWhatCannotBeIsToldWhatIsWrong(t *testing.T) {
 	}
 	w.refused(http.StatusBadRequest, "bad_cursor", "GET", at("/agents?cursor=x"), "")
 	w.refused(http.StatusBadRequest, "bad_cursor", "GET", "/v1/tenants?cursor=X", "")
-	if done := w.tenants.by; len(done) > 0 {
+	if done := w.tenants.Calls; len(done) > 0 {
 		t.Errorf("something was done: %q", done)
 	}
 }
@@ -205,7 +205,7 @@ func TestEachChangeIsInTheLogUnderTheTokensName(t *testing.T) {
 	w.want(200, "PUT", at("/agents/2/user"), `{"user_id":"u-1"}`, nil, as(portal))
 	w.refused(404, "unknown_user", "PUT", at("/agents/2/user"), `{"user_id":"stranger"}`, as(portal))
 	w.want(200, "PUT", at("/connection"), credentials, nil, as(portal))
-	if got := w.tenants.by; !slices.Contains(got, "assign portal") || !slices.Contains(got, "connect portal") {
+	if got := w.tenants.Calls; !slices.Contains(got, "assign portal") || !slices.Contains(got, "connect portal") {
 		t.Errorf("called %q", got)
 	}
 	log := w.log.String()
@@ -224,7 +224,7 @@ func TestEachChangeIsInTheLogUnderTheTokensName(t *testing.T) {
 
 func TestAStandbyReadsAndDoesNothingElse(t *testing.T) {
 	w := newWorld(t)
-	w.tenants.ready = control.ErrStandby
+	w.tenants.NotReady = control.ErrStandby
 	for _, read := range []string{"/timeline", "/events", "/deliveries", "/summary", "/changes"} {
 		w.want(200, "GET", at(read), "", nil)
 	}
@@ -235,8 +235,8 @@ func TestAStandbyReadsAndDoesNothingElse(t *testing.T) {
 			t.Errorf("%s: %d %s, Retry-After %q", call, a.status, a.body, a.header.Get("Retry-After"))
 		}
 	}
-	if len(w.tenants.by) > 0 {
-		t.Errorf("something was done: %q", w.tenants.by)
+	if len(w.tenants.Calls) > 0 {
+		t.Errorf("something was done: %q", w.tenants.Calls)
 	}
 }
 
@@ -255,13 +255,13 @@ func TestAFailureSaysWhoMustAct(t *testing.T) {
 		{&halopsa.Error{Cause: halopsa.SecretWrong, Message: "No.", Action: "Mend it."}, 422, "secret_wrong"},
 		{&halopsa.Error{Cause: halopsa.HaloError, Message: "No.", Action: "Wait."}, 502, "halo_error"},
 	} {
-		w.tenants.err = c.err
+		w.tenants.Err = c.err
 		got := w.refused(c.status, c.code, "PUT", at("/connection"), credentials)
 		if strings.Contains(got.Message, "wat") {
 			t.Errorf("an error of ours is told: %s", got.Message)
 		}
 	}
-	w.reads.err = errors.New("wat")
+	w.reads.Err = errors.New("wat")
 	for _, read := range []string{"/timeline", "/events", "/deliveries", "/summary", "/changes"} {
 		w.refused(503, "timeline_unavailable", "GET", at(read), "")
 	}
@@ -280,7 +280,7 @@ func TestAChangeGoesOnWhenTheCallerHangsUp(t *testing.T) {
 
 func TestAConnectAnswers201WhereNothingWasKnown(t *testing.T) {
 	w := newWorld(t)
-	w.tenants.conn = nil
+	w.tenants.Conn = nil
 	w.refused(404, "not_connected", "GET", at("/connection"), "")
 	w.want(201, "PUT", at("/connection"), credentials, nil)
 	w.want(200, "PUT", at("/connection"), credentials, nil)
@@ -414,9 +414,9 @@ func TestAWalkThroughAListMeetsEachRowOnce(t *testing.T) {
 	for i := range 25 {
 		id := schemas.ID{15: byte(255 - i)}.String()
 		when := w.now.Add(-time.Duration(i/5) * time.Second) // five of each instant
-		w.reads.events = append(w.reads.events, control.Event{Outcome: control.OutcomeSkip, ID: id, Reason: schemas.Unmapped, OccurredAt: when, ReceivedAt: when})
-		w.reads.activities = append(w.reads.activities, control.Activity{ID: id, Tenant: "acme", User: "u", Category: "Ticket", Kind: schemas.TicketLogged, Weight: 1, CreditedAs: "actor", Agent: 2, OccurredAt: when, ReceivedAt: when})
-		w.reads.changes = append(w.reads.changes, control.Change{ID: id, Tenant: "acme", At: when, Change: "map"})
+		w.reads.EventRows = append(w.reads.EventRows, control.Event{Outcome: control.OutcomeSkip, ID: id, Reason: schemas.Unmapped, OccurredAt: when, ReceivedAt: when})
+		w.reads.Activities = append(w.reads.Activities, control.Activity{ID: id, Tenant: "acme", User: "u", Category: "Ticket", Kind: schemas.TicketLogged, Weight: 1, CreditedAs: "actor", Agent: 2, OccurredAt: when, ReceivedAt: when})
+		w.reads.ChangeRows = append(w.reads.ChangeRows, control.Change{ID: id, Tenant: "acme", At: when, Change: "map"})
 	}
 	for _, list := range []string{"/timeline", "/events", "/changes"} {
 		seen, cursor, pages := map[string]int{}, "", 0
@@ -461,25 +461,25 @@ func TestFiltersReachTheReadModel(t *testing.T) {
 		Outcome: "skip", Reason: schemas.Unmapped, Kind: schemas.UpdatedByUser, Ticket: 1042, Agent: 42, User: "u 1", Limit: 8,
 		From: time.Date(2026, 11, 24, 7, 0, 0, 0, time.UTC), To: time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC),
 	}
-	if w.reads.last != want {
-		t.Errorf("%+v\nwant %+v", w.reads.last, want)
+	if w.reads.Last != want {
+		t.Errorf("%+v\nwant %+v", w.reads.Last, want)
 	}
 	w.want(200, "GET", at("/summary"), "", nil)
-	if !w.reads.to.Equal(w.now) || w.reads.to.Sub(w.reads.from) != 30*24*time.Hour || w.reads.zone != "UTC" {
-		t.Errorf("a summary of %v to %v in %s", w.reads.from, w.reads.to, w.reads.zone)
+	if !w.reads.To.Equal(w.now) || w.reads.To.Sub(w.reads.From) != 30*24*time.Hour || w.reads.Zone != "UTC" {
+		t.Errorf("a summary of %v to %v in %s", w.reads.From, w.reads.To, w.reads.Zone)
 	}
 	w.want(200, "GET", at("/summary?from=2026-11-01&to=2026-11-02&zone=Europe/Berlin"), "", nil)
-	if w.reads.zone != "Europe/Berlin" {
-		t.Errorf("zone %s", w.reads.zone)
+	if w.reads.Zone != "Europe/Berlin" {
+		t.Errorf("zone %s", w.reads.Zone)
 	}
 	w.want(200, "GET", at("/summary?from=2026-11-02&to=2026-11-01"), "", nil) // between them is nothing
 	w.want(200, "GET", at("/timeline?from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z"), "", nil)
-	if got := w.reads.last; got.From.Year() != 1900 || got.To.Year() != 2299 {
+	if got := w.reads.Last; got.From.Year() != 1900 || got.To.Year() != 2299 {
 		t.Errorf("%+v", got)
 	}
 	w.want(200, "GET", at("/deliveries"), "", nil)
-	if w.reads.last.Limit != 100 {
-		t.Errorf("%d deliveries", w.reads.last.Limit)
+	if w.reads.Last.Limit != 100 {
+		t.Errorf("%d deliveries", w.reads.Last.Limit)
 	}
 }
 

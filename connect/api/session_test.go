@@ -168,9 +168,9 @@ func TestALinkIsOfTheHostThatWasAskedOrOfTheOneThatIsSaid(t *testing.T) {
 func TestAStandbyOpensNoLink(t *testing.T) {
 	w := newWorld(t)
 	link := w.link("")
-	w.tenants.ready = control.ErrStandby
+	w.tenants.NotReady = control.ErrStandby
 	w.refused(503, "standby", "POST", "/v1/console-session", `{"link":"`+link+`"}`, header("Authorization", ""))
 	w.want(200, "POST", "/v1/console-session", "", nil)
-	w.tenants.ready = nil
+	w.tenants.NotReady = nil
 	w.open(link)
 }

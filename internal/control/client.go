@@ -59,6 +59,9 @@ func (c *Client) As(token schemas.Secret) *Client {
 // needs does not.
 var ErrUnavailable = errors.New("not available")
 
+// ErrForeign says that what answered is not the control API.
+var ErrForeign = errors.New("what answers there is not the control API")
+
 // Answer is a 2xx of the API.
 type Answer struct {
 	Status int
@@ -135,14 +138,14 @@ func TenantPath(t schemas.Tenant, rest string) string {
 }
 
 // Ask is Do for one tenant, with the answer decoded into out unless that is
-// nil.
+// nil. It may also fail with [ErrForeign].
 func (c *Client) Ask(ctx context.Context, method string, t schemas.Tenant, path string, query url.Values, body, out any) (json.RawMessage, error) {
 	raw, err := c.Do(ctx, method, TenantPath(t, path), query, body)
 	if err != nil || out == nil {
 		return raw, err
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
-		return nil, fmt.Errorf("control API: answer of %s %s: %w", method, path, err)
+		return nil, fmt.Errorf("%s: %w (%s %s)", c.base, ErrForeign, method, path)
 	}
 	return raw, nil
 }
