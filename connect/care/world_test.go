@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,9 @@ type world struct {
 	outcomes *outcomes
 	eraser   *eraser
 	log      *logged
+
+	// ahead is by how much the clocks of instances are: see skip.
+	ahead atomic.Int64
 
 	// quiet says that Halo will ask for a pause, which is then no fault of a test.
 	quiet bool
@@ -115,6 +119,16 @@ func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	})
 }
 
+// now is what the clocks of instances show.
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+
+// skip lets the clocks of instances jump: what they do in that time is done at
+// once, and once. To sleep through a day costs a bubble half a minute.
+func (w *world) skip(d time.Duration) {
+	w.ahead.Add(int64(d))
+	time.Sleep(30 * time.Second) // for a check, which is due
+}
+
 func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 // instance is one process that is elected from its start on.
@@ -137,7 +151,7 @@ func (w *world) start(edits ...func(*care.Config)) *instance {
 		w.Fatal(err)
 	}
 	in.Ledger, err = ledger.New(ledger.Config{
-		Kafka: w.Config, KafkaOptions: []kgo.Opt{kgo.Dialer(in.link.dial)}, Topics: w.topics, Instance: "test", Sealer: sealer, Log: log,
+		Kafka: w.Config, KafkaOptions: []kgo.Opt{kgo.Dialer(in.link.dial)}, Topics: w.topics, Instance: "test", Sealer: sealer, Log: log, Now: w.now,
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -151,7 +165,7 @@ func (w *world) start(edits ...func(*care.Config)) *instance {
 	})
 	cfg := care.Config{
 		Ledger: in.Ledger, Outcomes: w.outcomes, Eraser: w.eraser, Topics: w.topics, IngestURL: ingestURL,
-		HealthInterval: 5 * time.Minute, Log: log, Registry: in.reg,
+		HealthInterval: 5 * time.Minute, Now: w.now, Log: log, Registry: in.reg,
 		Dial: func(t schemas.Tenant, cred ledger.Credentials) (care.Halo, error) {
 			client, err := halopsa.New(halopsa.Config{
 				TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,

@@ -148,7 +148,7 @@ func (s *Sim) send(ctx context.Context, webhookID string, items []envelope, shap
 	if d.Status/100 == 2 {
 		hook.failures = 0
 	} else if hook.failures++; s.cfg.AutoDisable > 0 && hook.failures >= s.cfg.AutoDisable && !hook.Disabled {
-		hook.Disabled, hook.disabledAt = true, s.cfg.Now()
+		s.giveUp(hook)
 	}
 	return d
 }

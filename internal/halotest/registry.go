@@ -76,7 +76,9 @@ func (s *Sim) saveWebhooks(w http.ResponseWriter, r *http.Request, _ token) {
 			hook.ID = s.guid()
 			s.webhooks[hook.ID] = hook
 		}
-		hook.Name, hook.URL, hook.Active, hook.Disabled = b.Name, b.URL, b.Active, b.Disabled
+		if hook.Name, hook.URL, hook.Active, hook.Disabled = b.Name, b.URL, b.Active, b.Disabled; s.cfg.SlashURLs {
+			hook.URL = strings.TrimRight(hook.URL, "/") + "/"
+		}
 		hook.failures = 0
 		if b.Authentication == 1 {
 			hook.Username, hook.Password = b.Username, schemas.Secret(b.Password)
@@ -264,6 +266,24 @@ func (s *Sim) Notifications() int {
 	defer s.mu.Unlock()
 	return len(s.notifications)
 }
+
+// SwitchOff is what a person does in Halo's list of webhooks.
+func (s *Sim) SwitchOff(id string) {
+	s.ChangeWebhook(id, func(w *Webhook) { w.Disabled = true })
+}
+
+// AutoDisable is what Halo does by itself after too many failed deliveries: it
+// keeps the date, which a person's switch does not touch.
+func (s *Sim) AutoDisable(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hook, ok := s.webhooks[id]; ok {
+		s.giveUp(hook)
+	}
+}
+
+// giveUp switches a webhook off. The caller holds the lock.
+func (s *Sim) giveUp(hook *webhook) { hook.Disabled, hook.disabledAt = true, s.cfg.Now() }
 
 // ChangeWebhook lets edit do what an administrator does in Halo: switch a
 // webhook off (Disabled), delete it (Deleted), point it elsewhere (URL).

@@ -58,6 +58,7 @@ type Config struct {
 	ListCap       int  // the most rows of a list that is asked for without pages; 0 is all
 	Overcount     int  // by how much record_count is more than the rows there are
 	Lookups       int  // rows of other lookups before those of the events
+	SlashURLs     bool // a webhook's address is kept with a slash at its end
 
 	// AutoDisable switches a webhook off after that many failed deliveries in
 	// a row; 0 is never.
