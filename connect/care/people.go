@@ -94,7 +94,7 @@ func (c *Care) Assign(ctx context.Context, t schemas.Tenant, by string, all []co
 	if len(words) > 0 {
 		change := ledger.Change{State: &next}
 		c.assign(&change, s, match.New(next, s.Mappings).Desired(), by)
-		change.Audit = worded(change.Audit, words, by)
+		change.Audit = worded(change.Audit, words, next.Hand, by)
 		if s, err = turn.Apply(change); err != nil {
 			return nil, explain(err)
 		}
@@ -145,8 +145,8 @@ func decide(next *ledger.State, a control.Assignment) (word schemas.ChangeKind, 
 // worded says of each agent of whom something was decided once what was decided,
 // in the decision's word, with whom he has of it; and of the others what came of
 // it.
-func worded(audit []schemas.Change, words map[schemas.AgentID]schemas.ChangeKind, by string) []schemas.Change {
-	users := make(map[schemas.AgentID]schemas.UserID)
+func worded(audit []schemas.Change, words map[schemas.AgentID]schemas.ChangeKind, hand map[schemas.AgentID]schemas.UserID, by string) []schemas.Change {
+	users := maps.Clone(hand) // of those who keep whom they have
 	audit = slices.DeleteFunc(audit, func(said schemas.Change) bool {
 		_, decided := words[said.Agent]
 		if decided {
