@@ -50,6 +50,7 @@ func newJudge(topics schemas.Topics, mappings Mappings, erasures Erasures, weigh
 // memory, once all of its records are settled.
 type batch struct {
 	events  []*kgo.Record
+	oldest  time.Time    // when the first of them was written; zero where there is none
 	records []kgo.Record // in the order of the events; a slice that never grows once records are taken from it
 	from    []origin     // of the records, one each
 	values  []byte       // the records' values
@@ -72,14 +73,12 @@ type origin struct {
 
 func newBatch() *batch { return &batch{skips: make(map[schemas.Reason]int)} }
 
-// oldest is when the oldest event was written; zero where there is none.
-func (b *batch) oldest() (oldest time.Time) {
-	for _, r := range b.events {
-		if oldest.IsZero() || r.Timestamp.Before(oldest) {
-			oldest = r.Timestamp
-		}
+// take adds an event that was polled.
+func (b *batch) take(r *kgo.Record) {
+	b.events = append(b.events, r)
+	if b.oldest.IsZero() || r.Timestamp.Before(b.oldest) {
+		b.oldest = r.Timestamp
 	}
-	return oldest
 }
 
 // reset empties the batch and keeps its memory.
@@ -89,6 +88,7 @@ func (b *batch) reset() {
 	clear(b.from)
 	clear(b.breaches)
 	b.events, b.records, b.from, b.breaches = b.events[:0], b.records[:0], b.from[:0], b.breaches[:0]
+	b.oldest = time.Time{}
 }
 
 // judge makes the outcome of each event of b: one record each at most, in the

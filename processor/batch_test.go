@@ -26,6 +26,21 @@ func (f fixed) GetBytes(key []byte) (History, bool) {
 func (f fixed) CatchUp(context.Context) error { return nil }
 func (f fixed) Len() int                      { return len(f) }
 
+// packed is a table of histories that never changes.
+type packed map[string]History
+
+func (f fixed) packed() packed {
+	p := make(packed)
+	for key, m := range f {
+		p[key] = HistoryOf(m)
+	}
+	return p
+}
+
+func (p packed) GetBytes(key []byte) (History, bool) { h, ok := p[string(key)]; return h, ok }
+func (p packed) CatchUp(context.Context) error       { return nil }
+func (p packed) Len() int                            { return len(p) }
+
 // forgotten are erasures that never change.
 type forgotten map[string]schemas.Erasure
 

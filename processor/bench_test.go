@@ -52,7 +52,7 @@ func lifelike(agents, n int) ([]*kgo.Record, fixed) {
 // agent up, Join, encode the outcome's record.
 func BenchmarkJudge(b *testing.B) {
 	events, mappings := lifelike(500, maxPoll)
-	batch := newTestJudge(schemas.NewTopics("halo."), mappings)
+	batch := newTestJudge(schemas.NewTopics("halo."), mappings.packed())
 	b.ReportAllocs()
 	for b.Loop() {
 		batch.decide(events)

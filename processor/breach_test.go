@@ -181,13 +181,15 @@ func TestTheBooksShowAnEventThatWasDropped(t *testing.T) {
 
 func TestTheAgeOfABatchIsThatOfItsOldestEvent(t *testing.T) {
 	b := newBatch()
-	if !b.oldest().IsZero() {
-		t.Fatalf("%v of an empty batch", b.oldest())
-	}
 	young, old := arrived(event(1)), arrived(event(2))
 	young.Timestamp, old.Timestamp = noon, noon.Add(-time.Hour)
-	b.events = []*kgo.Record{young, old, young}
-	if !b.oldest().Equal(old.Timestamp) {
-		t.Errorf("%v, want %v", b.oldest(), old.Timestamp)
+	for _, r := range []*kgo.Record{young, old, young} {
+		b.take(r)
+	}
+	if !b.oldest.Equal(old.Timestamp) {
+		t.Errorf("%v, want %v", b.oldest, old.Timestamp)
+	}
+	if b.reset(); !b.oldest.IsZero() {
+		t.Errorf("%v of an empty batch", b.oldest)
 	}
 }

@@ -204,7 +204,7 @@ func (p *Processor) poll(ctx context.Context, under *kafka.Batch) (closed bool) 
 	p.complaints.About(ctx, fetches, p.log)
 	b := p.judged
 	for r := range fetches.RecordsAll() {
-		b.events = append(b.events, r)
+		b.take(r)
 	}
 	if n := p.gaps.Missing(p.consumer, fetches); n > 0 {
 		p.metrics.breaches[metric.Kept].Add(float64(n))
@@ -216,8 +216,8 @@ func (p *Processor) poll(ctx context.Context, under *kafka.Batch) (closed bool) 
 
 // hold notes the age of what is in hand.
 func (p *Processor) hold() {
-	oldest := p.judged.oldest()
-	if t := p.produced.oldest(); oldest.IsZero() || !t.IsZero() && t.Before(oldest) {
+	oldest := p.judged.oldest
+	if t := p.produced.oldest; oldest.IsZero() || !t.IsZero() && t.Before(oldest) {
 		oldest = t
 	}
 	p.metrics.waiting.Hold(p.input, oldest)
@@ -255,8 +255,11 @@ func (p *Processor) settle(ctx context.Context, under *kafka.Batch) bool {
 		return false
 	}
 	p.metrics.settled(b, p.now(), p.witness)
-	for _, r := range b.events { // in the order of each partition
-		p.member.Settled(r)
+	for i, r := range b.events {
+		// A partition's events come together and in order.
+		if i+1 == len(b.events) || b.events[i+1].Partition != r.Partition {
+			p.member.Settled(r)
+		}
 	}
 	b.reset()
 	p.hold()

@@ -24,9 +24,16 @@ func Record(topic, key, schema string, value []byte) *kgo.Record {
 // none.
 func Schema(r *kgo.Record) string {
 	for _, h := range r.Headers {
-		if h.Key == schemas.HeaderSchema {
-			return string(h.Value)
+		if h.Key != schemas.HeaderSchema {
+			continue
 		}
+		// The three that pass once per event cost no string.
+		for _, known := range [...]string{schemas.EventSchema, schemas.ActivitySchema, schemas.SkipSchema} {
+			if string(h.Value) == known {
+				return known
+			}
+		}
+		return string(h.Value)
 	}
 	return ""
 }
