@@ -101,7 +101,7 @@ type Weights struct {
 // Batch is how the sink gathers rows.
 type Batch struct {
 	BatchRows int           `env:"BATCH_ROWS" envDefault:"50000" desc:"most rows in one insert"`
-	BatchWait time.Duration `env:"BATCH_WAIT" envDefault:"500ms" desc:"longest that a row waits for others"`
+	BatchWait time.Duration `env:"BATCH_WAIT" envDefault:"500ms" desc:"least time between the starts of two inserts that are not full; a row that comes alone does not wait"`
 }
 
 func (c Batch) check() (errs []error) {

@@ -65,7 +65,7 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	}
 	may("connect", "DescribeConfigs", "topic", topics.Vault, topics.Connections, topics.Mappings, topics.Erasures)
 	may("ingest", "DescribeConfigs", "topic", topics.Connections)
-	may("processor", "DescribeConfigs", "topic", topics.Mappings, topics.Erasures)
+	may("processor", "DescribeConfigs", "topic", topics.Mappings, topics.Erasures, topics.Activities, topics.Skipped, topics.Dead)
 	may("sink", "DescribeConfigs", "topic", topics.Erasures)
 	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
 	may("connect", "Read", "group", "connect")
