@@ -113,6 +113,31 @@ func (s *Sim) Resend(ctx context.Context, d Delivery) Delivery {
 	return s.send(ctx, d.Webhook, items, d.shape)
 }
 
+// logged is how many deliveries the log of a tenant keeps.
+const logged = 500
+
+// Log are the last deliveries, oldest first: what an administrator sees in Halo's
+// delivery log, and may send again.
+func (s *Sim) Log() []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log)
+}
+
+// Test is the test button of a webhook: an empty POST with its secret. It is no
+// delivery, and stands in no log.
+func (s *Sim) Test(ctx context.Context, webhookID string) (status int, err error) {
+	s.mu.Lock()
+	hook := s.findWebhook(webhookID)
+	if hook == nil {
+		s.mu.Unlock()
+		return 0, fmt.Errorf("simulated HaloPSA: no webhook %s", webhookID)
+	}
+	to := hook.Webhook
+	s.mu.Unlock()
+	return s.post(ctx, to, nil)
+}
+
 // ResendAtOnce sends a delivery again n times, all at the same time.
 func (s *Sim) ResendAtOnce(ctx context.Context, d Delivery, n int) Deliveries {
 	ds := make(Deliveries, n)
@@ -139,12 +164,20 @@ func (s *Sim) send(ctx context.Context, webhookID string, items []envelope, shap
 	to := hook.Webhook
 	s.mu.Unlock()
 
-	d.Status, d.Err = s.post(ctx, to, body(items, shape))
+	payload, err := json.Marshal(body(items, shape))
+	if err != nil {
+		d.Err = fmt.Errorf("simulated HaloPSA: %w", err)
+		return d
+	}
+	d.Status, d.Err = s.post(ctx, to, payload)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counters.answer(d)
 	hook.lastStatus = d.Status
+	if s.log = append(s.log, d); len(s.log) > logged {
+		s.log = s.log[1:]
+	}
 	if d.Status/100 == 2 {
 		hook.failures = 0
 	} else if hook.failures++; s.cfg.AutoDisable > 0 && hook.failures >= s.cfg.AutoDisable && !hook.Disabled {
@@ -153,11 +186,7 @@ func (s *Sim) send(ctx context.Context, webhookID string, items []envelope, shap
 	return d
 }
 
-func (s *Sim) post(ctx context.Context, to Webhook, body any) (status int, err error) {
-	payload, err := json.Marshal(body)
-	if err != nil {
-		return 0, fmt.Errorf("simulated HaloPSA: %w", err)
-	}
+func (s *Sim) post(ctx context.Context, to Webhook, payload []byte) (status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URL, bytes.NewReader(payload))
 	if err != nil {
 		return 0, fmt.Errorf("simulated HaloPSA: %w", err)

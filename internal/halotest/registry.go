@@ -295,6 +295,15 @@ func (s *Sim) ChangeWebhook(id string, edit func(*Webhook)) {
 	}
 }
 
+// AddWebhook registers a webhook past the API, and returns its id.
+func (s *Sim) AddWebhook(w Webhook) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.ID = s.guid()
+	s.webhooks[w.ID] = &webhook{Webhook: w}
+	return w.ID
+}
+
 // AddStrangers registers webhooks of other integrations, each bound to one
 // event.
 func (s *Sim) AddStrangers(n int) {

@@ -94,6 +94,7 @@ type Sim struct {
 	nextTicket    uint64
 	holding       bool
 	held          map[string][]envelope
+	log           []Delivery
 	faults        []*injected
 	counters      counters
 }

@@ -18,6 +18,11 @@ type Traffic struct {
 	// Concurrent is how many deliveries may be under way at once; 0 is 8.
 	Concurrent int
 
+	// Days makes the traffic that of a working day by the tenant's clock: most in
+	// the middle of the day, little at night and at weekends. perSecond is then
+	// that of the busiest hour.
+	Days bool
+
 	// Repeats is the share of deliveries that come again, some of them at the
 	// same time; 0 is none.
 	Repeats float64
@@ -49,7 +54,11 @@ func (t Traffic) Run(ctx context.Context, perSecond float64) error {
 	for {
 		select {
 		case <-timer.C:
-			timer.Reset(t.Sim.gap(perSecond))
+			rate := perSecond
+			if t.Days {
+				rate *= busy(t.Sim.cfg.Now())
+			}
+			timer.Reset(t.Sim.gap(rate))
 		case <-ctx.Done():
 			return nil
 		}
