@@ -88,7 +88,7 @@ func (d *demo) run(ctx context.Context, h *house) error {
 
 func (d *demo) tell(ctx context.Context) error {
 	var err error
-	if d.tenant, err = d.house.newTenant(); err != nil {
+	if d.tenant, err = d.house.newTenant(five()); err != nil {
 		return err
 	}
 	defer d.server.Close()
@@ -160,7 +160,7 @@ func (d *demo) worked(ctx context.Context) error {
 
 func (d *demo) refreshed(ctx context.Context) error {
 	d.AddAgent(halotest.Agent{ID: agent(6), Name: "Agent 6", Email: email(6)})
-	if err := d.putUsers(ctx, 6, 0); err != nil {
+	if err := d.putUsers(ctx, append(d.users, userOf(5), userOf(6))); err != nil {
 		return err
 	}
 	var conn control.Connection

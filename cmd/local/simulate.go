@@ -26,23 +26,46 @@ type tenant struct {
 	server *halotest.Server
 	secret schemas.Secret
 	api    *control.Client
+	users  []user // whom WorkSights has at first
 }
 
 const clientID = "simulated-application"
 
-// newTenant starts a simulated Halo with five agents, of whom the last has no
-// WorkSights user. Nobody of them is a person.
-func (h *house) newTenant() (*tenant, error) {
+// newTenant starts a simulated Halo with agents. Nobody of them is a person.
+func (h *house) newTenant(agents []halotest.Agent, users []user) (*tenant, error) {
 	secret := schemas.Secret(rand.Text())
 	sim := halotest.New(halotest.Config{ClientID: clientID, ClientSecret: secret, TenantID: string(demoTenant)})
-	for i := 1; i <= 5; i++ {
-		sim.AddAgent(halotest.Agent{ID: agent(i), Name: fmt.Sprintf("Agent %d", i), Email: email(i)})
+	for _, a := range agents {
+		sim.AddAgent(a)
 	}
 	server, err := sim.Start(h.ports.halo())
 	if err != nil {
 		return nil, fmt.Errorf("simulated HaloPSA: %w", err)
 	}
-	return &tenant{Sim: sim, server: server, secret: secret, api: control.New("http://"+h.ports.api(), schemas.Secret(h.token))}, nil
+	api := control.New("http://"+h.ports.api(), schemas.Secret(h.token))
+	return &tenant{Sim: sim, server: server, secret: secret, api: api, users: users}, nil
+}
+
+// five are the agents of the demo, of whom the last has no WorkSights user.
+func five() (agents []halotest.Agent, users []user) {
+	for i := 1; i <= 5; i++ {
+		agents = append(agents, halotest.Agent{ID: agent(i), Name: fmt.Sprintf("Agent %d", i), Email: email(i)})
+		users = append(users, userOf(i))
+	}
+	return agents, users[:4]
+}
+
+// desk is a service desk to look at: as many agents as a page has to show, and of
+// most a WorkSights user.
+func desk() (agents []halotest.Agent, users []user) {
+	const many = 119
+	agents = halotest.Staff(many)
+	for _, a := range agents {
+		if id, email, ok := halotest.UserOf(a); ok {
+			users = append(users, user{id, email})
+		}
+	}
+	return agents, users
 }
 
 func agent(i int) schemas.AgentID { return schemas.AgentID(i + 1) }
@@ -53,15 +76,10 @@ type user struct {
 	Email string `json:"email"`
 }
 
-// putUsers gives WorkSights the users 1 to n, and one more where also is not 0.
-func (t *tenant) putUsers(ctx context.Context, n, also int) error {
-	users := []user{}
-	for i := 1; i <= n; i++ {
-		users = append(users, user{fmt.Sprintf("user-%d", i), email(i)})
-	}
-	if also != 0 {
-		users = append(users, user{fmt.Sprintf("user-%d", also), email(also)})
-	}
+func userOf(i int) user { return user{fmt.Sprintf("user-%d", i), email(i)} }
+
+// putUsers gives WorkSights its users.
+func (t *tenant) putUsers(ctx context.Context, users []user) error {
 	_, err := t.api.Ask(ctx, http.MethodPut, demoTenant, "/users", nil, users, nil)
 	return err
 }
@@ -72,7 +90,7 @@ func (t *tenant) connect(ctx context.Context) (conn control.Connection, err erro
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err = t.putUsers(ctx, 4, 0)
+		err = t.putUsers(ctx, t.users)
 		var refused *control.Refusal
 		waiting := errors.Is(err, control.ErrUnavailable) || errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable
 		if !waiting {
@@ -95,7 +113,7 @@ func (t *tenant) connect(ctx context.Context) (conn control.Connection, err erro
 // simulate connects a simulated Halo and lets it have a working day after the
 // other.
 func (h *house) simulate(ctx context.Context) error {
-	t, err := h.newTenant()
+	t, err := h.newTenant(desk())
 	if err != nil {
 		return err
 	}
