@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -52,8 +51,7 @@ func TestAWebhookWhoseEventsComeWithoutIdsIsWhole(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.sims[0].AddAgent(halotest.Agent{ID: 2})
 		in := w.active()
-		var c control.Connection
-		c = in.connect("acme", 0)
+		c := in.connect("acme", 0)
 		if c.State != "active" || len(c.Webhook.Events) != 4 {
 			t.Errorf("%+v", c)
 		}

@@ -307,6 +307,12 @@ func (e evidence) noEvents() control.Question {
 	case e.last.IsZero() && !e.reached.IsZero():
 		answer(&q, fmt.Sprintf("Halo reached us, last on %s, and has delivered no event yet.", day(e.reached)),
 			"The way is open. Update a ticket in Halo; it arrives within two minutes.")
+	case e.last.IsZero() && f.LastStatus/100 == 2:
+		answer(&q, fmt.Sprintf("Halo reached us: by its account its last call was answered %d. No event has arrived yet.", f.LastStatus),
+			"The way is open. Update a ticket in Halo; it arrives within two minutes.")
+	case e.last.IsZero() && f.LastStatus != 0:
+		answer(&q, fmt.Sprintf("By Halo's account its last call was answered %d. No event has arrived yet.", f.LastStatus),
+			"Look whether something stands between Halo and "+e.url+". If not, reconnect, which gives the webhook a new secret.")
 	case e.last.IsZero():
 		answer(&q, "The webhook is active in Halo, and nothing has been delivered yet.",
 			"Update a ticket in Halo. If nothing arrives within two minutes, look into the webhook's delivery log in Halo, and whether its server may reach "+e.url+".")

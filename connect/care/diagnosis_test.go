@@ -5,6 +5,8 @@ package care_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +76,14 @@ func TestADiagnosisNamesTheCauseAndTheNextStep(t *testing.T) {
 				o.reached["acme"] = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 			})
 		}, events, "Halo reached us, last on 1 January 2000 00:00 UTC, and has delivered no event yet.", "The way is open."},
+		"nothing, and tested with success": {func(w *world, _ *instance) {
+			w.outcomes.set(func(o *outcomes) { clear(o.last); clear(o.tally) })
+			w.answered(http.StatusOK)
+		}, events, "Halo reached us: by its account its last call was answered 200.", "The way is open."},
+		"nothing, and refused": {func(w *world, _ *instance) {
+			w.outcomes.set(func(o *outcomes) { clear(o.last); clear(o.tally) })
+			w.answered(http.StatusUnauthorized)
+		}, events, "By Halo's account its last call was answered 401.", "Look whether something stands between Halo and HOOK."},
 		"nothing to show":           {func(w *world, _ *instance) { w.outcomes.set(func(o *outcomes) { clear(o.last); clear(o.tally) }) }, activity, "No event arrived in the last seven days", "See the answer about events"},
 		"timeline unreadable":       {func(w *world, _ *instance) { w.outcomes.set(func(o *outcomes) { o.err = errors.New("x") }) }, activity, "The timeline cannot be read now", "Try again"},
 		"timeline unreadable, hook": {func(w *world, _ *instance) { w.outcomes.set(func(o *outcomes) { o.err = errors.New("x") }) }, events, "The webhook is active in Halo. Whether events arrive cannot be told now", "Try again"},
@@ -167,4 +177,18 @@ func TestADiagnosisHasTheFactsBehindIt(t *testing.T) {
 			t.Errorf("twenty diagnoses in a moment signed in %d times", more)
 		}
 	}, halotest.Config{})
+}
+
+// answered has an administrator press the test button while the edge answers with
+// the status.
+func (w *world) answered(status int) {
+	w.Helper()
+	edge := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) }))
+	defer edge.Close()
+	hook := w.live(0)[0]
+	w.change(func(h *halotest.Webhook) { h.URL = edge.URL })
+	if is, err := w.sims[0].Test(context.Background(), hook.ID); err != nil || is != status {
+		w.Fatalf("%d, %v", is, err)
+	}
+	w.change(func(h *halotest.Webhook) { h.URL = hook.URL })
 }

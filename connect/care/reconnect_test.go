@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
-	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -23,8 +22,7 @@ func TestAReconnectLeavesTheOldSecretTenMinutes(t *testing.T) {
 		in := w.active()
 		before := in.connect("acme", 0)
 		old := w.live(0)[0]
-		var c control.Connection
-		c = in.reconnect("acme")
+		c := in.reconnect("acme")
 		answered := time.Now()
 		fresh := w.live(0)[0]
 		if len(w.live(0)) != 1 || w.sims[0].Notifications() != 4 || fresh.ID == old.ID || fresh.Password == old.Password {
@@ -56,13 +54,13 @@ func TestAReconnectLeavesTheOldSecretTenMinutes(t *testing.T) {
 		// are the ones that go.
 		for range 5 {
 			time.Sleep(time.Minute) // for the tenant's allowance of requests
-			c = in.reconnect("acme")
+			in.reconnect("acme")
 		}
 		if conn, _ = w.published("acme"); len(conn.Verifiers) > 4 || !conn.Verify(w.live(0)[0].Password, time.Now()) {
 			t.Errorf("%d verifiers", len(conn.Verifiers))
 		}
 		time.Sleep(11 * time.Minute)
-		c = in.reconnect("acme")
+		in.reconnect("acme")
 		if conn, _ = w.published("acme"); len(conn.Verifiers) != 2 {
 			t.Errorf("%d verifiers once the old ones had ended", len(conn.Verifiers))
 		}
@@ -95,8 +93,7 @@ func TestAReconnectRemovesStraysOfOursAndNothingElse(t *testing.T) {
 			made = append(made, id)
 		}
 		admin.Close()
-		var c control.Connection
-		c = in.reconnect("acme")
+		c := in.reconnect("acme")
 		var left []string
 		for _, hook := range w.live(0) {
 			left = append(left, hook.ID)

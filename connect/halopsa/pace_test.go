@@ -212,8 +212,10 @@ func TestTheWordsOfARefusalSayTheTrueWait(t *testing.T) {
 			later time.Duration
 			words string
 		}{
-			{0, "Try again in 5 minutes."}, {2*time.Minute + 30*time.Second, "Try again in 3 minutes."},
-			{75 * time.Second, "Try again in 75 seconds."}, {74*time.Second + 900*time.Millisecond, "Try again in a second."},
+			{0, "Try again in 5 minutes."},
+			{2*time.Minute + 30*time.Second, "Try again in 3 minutes."},
+			{75 * time.Second, "Try again in 75 seconds."},
+			{74*time.Second + 900*time.Millisecond, "Try again in a second."},
 		} {
 			<-time.After(step.later)
 			impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)

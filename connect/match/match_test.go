@@ -30,10 +30,17 @@ func mapped(to map[schemas.AgentID]schemas.UserID) map[schemas.AgentID]schemas.M
 
 func TestWhoAnAgentIsAndWhyHeIsNobody(t *testing.T) {
 	directory := []ledger.User{
-		{ID: "u-plain", Email: "plain@desk.example"}, {ID: "u-empty", Email: ""}, {ID: "u-shared", Email: "shared@desk.example"},
-		{ID: "u-one", Email: "ambiguous@desk.example"}, {ID: "u-two", Email: "Ambiguous@desk.example"}, {ID: "u-left", Email: "left@desk.example"},
-		{ID: "u-robot", Email: "robot@desk.example"}, {ID: "u-heir", Email: "heir@desk.example"},
-		{ID: "u-twice", Email: "twice@desk.example"}, {ID: "u-twice", Email: "TWICE@desk.example"}, {ID: "u-twice", Email: "other@desk.example"},
+		{ID: "u-plain", Email: "plain@desk.example"},
+		{ID: "u-empty", Email: ""},
+		{ID: "u-shared", Email: "shared@desk.example"},
+		{ID: "u-one", Email: "ambiguous@desk.example"},
+		{ID: "u-two", Email: "Ambiguous@desk.example"},
+		{ID: "u-left", Email: "left@desk.example"},
+		{ID: "u-robot", Email: "robot@desk.example"},
+		{ID: "u-heir", Email: "heir@desk.example"},
+		{ID: "u-twice", Email: "twice@desk.example"},
+		{ID: "u-twice", Email: "TWICE@desk.example"},
+		{ID: "u-twice", Email: "other@desk.example"},
 		{ID: "u-hand", Email: "hand@desk.example"},
 	}
 	for _, test := range []struct {
@@ -116,10 +123,18 @@ func TestALostRecordIsRescuedFromTheMappings(t *testing.T) {
 
 func TestSuggestionsAreOfThoseWhoseAddressSpeaksForThem(t *testing.T) {
 	users := []ledger.User{
-		{ID: "u-1", Email: "j.doe@work.example"}, {ID: "u-2", Email: "jane.doe@work.example"}, {ID: "u-3", Email: "jdoe@work.example"},
-		{ID: "u-4", Email: "jane@work.example"}, {ID: "u-5", Email: "desk7@work.example"}, {ID: "u-6", Email: "doe@work.example"},
-		{ID: "u-7", Email: "taken.agent@work.example"}, {ID: "u-8", Email: "same@x.example"}, {ID: "u-9", Email: "Same@x.example"},
-		{ID: "u-a", Email: "no-at-sign"}, {ID: "u-b", Email: ""}, {ID: "u-c", Email: "søren.ångström@work.example"},
+		{ID: "u-1", Email: "j.doe@work.example"},
+		{ID: "u-2", Email: "jane.doe@work.example"},
+		{ID: "u-3", Email: "jdoe@work.example"},
+		{ID: "u-4", Email: "jane@work.example"},
+		{ID: "u-5", Email: "desk7@work.example"},
+		{ID: "u-6", Email: "doe@work.example"},
+		{ID: "u-7", Email: "taken.agent@work.example"},
+		{ID: "u-8", Email: "same@x.example"},
+		{ID: "u-9", Email: "Same@x.example"},
+		{ID: "u-a", Email: "no-at-sign"},
+		{ID: "u-b", Email: ""},
+		{ID: "u-c", Email: "søren.ångström@work.example"},
 	}
 	was := map[schemas.AgentID]schemas.UserID{99: "u-7"}
 	for _, test := range []struct {
@@ -186,7 +201,9 @@ func TestADirectoryIsChangedInPartAndWhole(t *testing.T) {
 	}{
 		"set one, remove one": {
 			control.UsersChange{Set: []control.User{{ID: "u-0", Email: "n@x.example"}, {ID: "u-2", Email: "c@x.example"}}, Remove: []schemas.UserID{"u-1", "u-9"}},
-			now, []ledger.User{{ID: "u-0", Email: "n@x.example"}, {ID: "u-2", Email: "c@x.example"}}, true,
+			now,
+			[]ledger.User{{ID: "u-0", Email: "n@x.example"}, {ID: "u-2", Email: "c@x.example"}},
+			true,
 		},
 		"nothing":                {control.UsersChange{}, now, now, false},
 		"what there is":          {control.UsersChange{Set: []control.User{{ID: "u-1", Email: "a@x.example"}}}, now, now, false},

@@ -135,7 +135,12 @@ func (s *Sim) Test(ctx context.Context, webhookID string) (status int, err error
 	}
 	to := hook.Webhook
 	s.mu.Unlock()
-	return s.post(ctx, to, nil)
+	if status, err = s.post(ctx, to, nil); err == nil {
+		s.mu.Lock()
+		hook.lastStatus = status
+		s.mu.Unlock()
+	}
+	return status, err
 }
 
 // ResendAtOnce sends a delivery again n times, all at the same time.
