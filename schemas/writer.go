@@ -34,11 +34,6 @@ func (w *writer) int(name string, v int64) {
 	w.b = strconv.AppendInt(w.b, v, 10)
 }
 
-func (w *writer) float32(name string, v float32) {
-	w.name(name)
-	w.b = strconv.AppendFloat(w.b, float64(v), 'g', -1, 32)
-}
-
 func (w *writer) time(name string, v time.Time) {
 	w.name(name)
 	w.b = appendTime(w.b, v)
