@@ -1,3 +1,17 @@
+// Package connect is the control plane: a tenant's connection to its Halo from
+// request to revocation.
+//
+// This package only puts its parts together. Each says what it promises:
+//
+//   - lead: which of several instances tries to act.
+//   - ledger: what is known of tenants, in Kafka; and the fence by which one
+//     instance writes, whatever the election says.
+//   - match: whom an agent should be mapped to, and why not.
+//   - care: what is done for a tenant: connect, refresh, repair, erase.
+//   - api: the routes.
+//   - halopsa, vault, access: Halo's REST API, sealing, tokens.
+//
+// The way of a change: api, care, halopsa, match, ledger, api, each once.
 package connect
 
 import (
@@ -8,49 +22,24 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/connect/api"
+	"github.com/worksights/halo-connector/connect/care"
 	"github.com/worksights/halo-connector/connect/halopsa"
+	"github.com/worksights/halo-connector/connect/lead"
+	"github.com/worksights/halo-connector/connect/ledger"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/metric"
+	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 )
-
-// WebhookName is what the webhook is called in Halo's list.
-const WebhookName = "WorkSights AI Connector"
-
-// WebhookPath is the path of the edge that Halo posts to, before the
-// connection's id.
-const WebhookPath = "/v1/webhooks/halo/"
-
-// Halo is one tenant's Halo as a connection needs it; package halopsa's Client
-// is one. Its errors are halopsa's. Create calls may have happened although
-// they fail; Delete calls may be repeated.
-type Halo interface {
-	Authenticate(ctx context.Context) error
-	EventCatalogue(ctx context.Context) (halopsa.Catalogue, error)
-	Agents(ctx context.Context) ([]halopsa.Agent, error)
-
-	Webhooks(ctx context.Context) ([]halopsa.Webhook, error)
-	Webhook(ctx context.Context, id string) (halopsa.Webhook, error)
-	CreateWebhook(ctx context.Context, spec halopsa.WebhookSpec) (id string, err error)
-	DeleteWebhook(ctx context.Context, id string) error
-
-	Notifications(ctx context.Context) ([]halopsa.Notification, error)
-	CreateNotification(ctx context.Context, n halopsa.Notification) (id int64, err error)
-	DeleteNotification(ctx context.Context, id int64) error
-
-	BaseURL() string // the tenant URL in its plain form
-	Left() int       // requests that may be made now without waiting
-	Close()
-}
-
-var _ Halo = (*halopsa.Client)(nil)
 
 // Config is what a Connect is made of. All fields are required but those that
 // say otherwise.
@@ -58,107 +47,147 @@ type Config struct {
 	Kafka        kafka.Config
 	KafkaOptions []kgo.Opt // last of every client's options; optional
 	Topics       schemas.Topics
-	Group        string // whose members take turns in being active; "" is "connect"
+	Group        string // whose members elect the one that acts
+	Instance     string // what this one is called in Kafka, for people; optional
 
 	IngestURL      string        // the edge as Halo reaches it
+	ConsoleURL     string        // the console as people reach it; "" is the host of each request
 	AllowNets      halopsa.Nets  // private ranges in which a Halo may be; optional
 	HealthInterval time.Duration // between two looks at a connection, give or take a fifth; 0 is 5 minutes
+	ReportOnly     bool          // what Halo switched off is said and not switched on again
 
-	Sealer   *vault.Sealer
-	Tokens   *access.Tokens
-	Outcomes Outcomes
+	Sealer *vault.Sealer
+	Tokens *access.Tokens
+
+	Outcomes care.Outcomes
+	Eraser   care.Eraser
+	Reads    api.Reads
 
 	// Dial makes the client for a tenant's Halo; nil is package halopsa's. Its
 	// errors are halopsa's.
-	Dial func(schemas.Tenant, Credentials) (Halo, error)
+	Dial func(schemas.Tenant, ledger.Credentials) (care.Halo, error)
 
 	Now      func() time.Time // nil is time.Now
 	Log      *slog.Logger
 	Registry prometheus.Registerer // may be nil
 }
 
-// Connect is one instance of the control plane: active while it owns the vault,
-// on standby otherwise.
+// Connect is one instance of the control plane: it acts while it leads, and is on
+// standby otherwise.
 type Connect struct {
-	cfg     Config
-	now     func() time.Time
-	log     *slog.Logger
-	ingest  string
-	dial    func(schemas.Tenant, Credentials) (Halo, error)
-	metrics *metrics
-	handler http.Handler
-	heard   deliveries
-
-	// term is where this instance acts; nil on standby.
-	term atomic.Pointer[term]
-	// why is what a standby waits for.
-	why atomic.Pointer[string]
+	cfg    Config
+	ledger *ledger.Ledger
+	care   *care.Care
+	api    *api.API
 }
-
-// ErrStandby says that another instance owns the vault, or none does yet.
-var ErrStandby = errors.New("this instance is on standby")
 
 // New checks the configuration. Nothing is dialled before Run.
 func New(cfg Config) (*Connect, error) {
-	if cfg.Sealer == nil || cfg.Tokens == nil || cfg.Outcomes == nil || cfg.Log == nil {
-		return nil, errors.New("connect: Sealer, Tokens, Outcomes and Log are required")
-	}
-	if err := cfg.Kafka.Validate(); err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+	if cfg.Group == "" || cfg.Log == nil {
+		return nil, errors.New("connect: Group and Log are required")
 	}
 	u, err := url.Parse(cfg.IngestURL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, errors.New("connect: IngestURL is not an http(s) URL")
 	}
-	if cfg.Group == "" {
-		cfg.Group = "connect"
-	}
 	if cfg.HealthInterval <= 0 {
 		cfg.HealthInterval = 5 * time.Minute
 	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
+	if cfg.Dial == nil {
+		cfg.Dial = dial(cfg)
 	}
-	c := &Connect{cfg: cfg, now: cfg.Now, log: cfg.Log, dial: cfg.Dial, ingest: strings.TrimRight(cfg.IngestURL, "/")}
-	if c.dial == nil {
-		limits := new(halopsa.Limits)
-		c.dial = func(t schemas.Tenant, cred Credentials) (Halo, error) {
-			return halopsa.New(halopsa.Config{
-				TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
-				AllowNets: cfg.AllowNets.Of(t), Budget: limits.Of(t), Log: cfg.Log.With("tenant", t),
-			})
+	c := &Connect{cfg: cfg}
+	c.ledger, err = ledger.New(ledger.Config{
+		Kafka: cfg.Kafka, KafkaOptions: cfg.KafkaOptions, Topics: cfg.Topics, Instance: cfg.Instance,
+		Sealer: cfg.Sealer, Now: cfg.Now, Log: cfg.Log, Registry: cfg.Registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	c.care, err = care.New(care.Config{
+		Ledger: c.ledger, Outcomes: cfg.Outcomes, Eraser: cfg.Eraser, Topics: cfg.Topics, Dial: cfg.Dial,
+		IngestURL: strings.TrimRight(cfg.IngestURL, "/"), HealthInterval: cfg.HealthInterval, ReportOnly: cfg.ReportOnly,
+		Now: cfg.Now, Log: cfg.Log, Registry: cfg.Registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	c.api, err = api.New(api.Config{
+		Tenants: c.care, Reads: cfg.Reads, Tokens: cfg.Tokens, Sealer: cfg.Sealer, ConsoleURL: cfg.ConsoleURL,
+		Now: cfg.Now, Log: cfg.Log, Registry: cfg.Registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	metric.Register(cfg.Registry, prometheus.Collector(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "halo_connect_active",
+		Help: "1 while this instance acts, 0 on standby. The sum over all instances should be 1; it is 0 for some seconds during a take-over.",
+	}, func() float64 {
+		if c.Ready() != nil {
+			return 0
 		}
-	}
-	c.standby("the group has not assigned the vault yet")
-	c.metrics = newMetrics(c, cfg.Registry)
-	c.handler = c.routes()
+		return 1
+	})))
 	return c, nil
 }
 
-// Handler is the control API. On standby it answers 503 with code "standby".
-func (c *Connect) Handler() http.Handler { return c.handler }
+// dial makes clients of package halopsa. A tenant's share one allowance.
+func dial(cfg Config) func(schemas.Tenant, ledger.Credentials) (care.Halo, error) {
+	limits := new(halopsa.Limits)
+	return func(t schemas.Tenant, cred ledger.Credentials) (care.Halo, error) {
+		return halopsa.New(halopsa.Config{
+			TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
+			AllowNets: cfg.AllowNets.Of(t), Budget: limits.Of(t), Log: cfg.Log.With("tenant", t),
+		})
+	}
+}
 
-// Ready is nil while this instance is active; else it wraps [ErrStandby] and
+// Handler is the control API. On standby it answers what needs no tenant's state,
+// and 503 with code "standby" otherwise.
+func (c *Connect) Handler() http.Handler { return c.api }
+
+// Ready is nil while this instance acts; else it wraps [ledger.ErrStandby] and
 // says what it waits for.
-func (c *Connect) Ready() error {
-	if _, err := c.active(); err != nil {
+func (c *Connect) Ready() error { return c.ledger.Ready() }
+
+// History is whom an agent was mapped to, newest first, as the read model asks
+// for it.
+func (c *Connect) History(ctx context.Context, t schemas.Tenant, agent schemas.AgentID) ([]control.Interval, error) {
+	return c.care.History(ctx, t, agent)
+}
+
+// Erased says whether what arrived of the user, or with "" of the tenant, at the
+// instant is erased. An instance on standby does not know.
+func (c *Connect) Erased(t schemas.Tenant, user schemas.UserID, at time.Time) bool {
+	snap, err := c.ledger.Snapshot(t)
+	if err != nil {
+		return false
+	}
+	e, ok := snap.Erasures[schemas.ErasureKey(t, user)]
+	return ok && e.Covers(at)
+}
+
+// Run acts whenever this instance is elected, until ctx is done; then it returns
+// nil. It fails where it cannot be started, and where a table has other than one
+// partition: there is no fence then, and no waiting mends it.
+func (c *Connect) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	err := lead.Run(ctx, lead.Config{
+		Kafka: c.cfg.Kafka, Options: c.cfg.KafkaOptions, Group: c.cfg.Group, Topic: c.cfg.Topics.Vault,
+		Log: c.cfg.Log, Registry: c.cfg.Registry, Waits: c.ledger.Standby,
+	}, func(ctx context.Context) error {
+		err := c.ledger.Act(ctx, c.care.Run)
+		switch {
+		case errors.Is(err, ledger.ErrDeposed):
+			return fmt.Errorf("%w: %w", lead.ErrYield, err)
+		case errors.Is(err, table.ErrPartitions):
+			fail(err)
+		}
 		return err
+	})
+	if cause := context.Cause(ctx); err == nil && errors.Is(cause, table.ErrPartitions) {
+		err = cause
 	}
-	return nil
-}
-
-// active is the term in which this instance acts, or why there is none.
-func (c *Connect) active() (*term, error) {
-	if t := c.term.Load(); t != nil && t.ctx.Err() == nil {
-		return t, nil
-	}
-	return nil, fmt.Errorf("%w: %s", ErrStandby, *c.why.Load())
-}
-
-// standby notes what this instance waits for.
-func (c *Connect) standby(why string) { c.why.Store(&why) }
-
-// webhookURL is where Halo posts the tenant's deliveries.
-func (c *Connect) webhookURL(t schemas.Tenant) string {
-	return c.ingest + WebhookPath + string(schemas.ConnectionIDOf(t))
+	return err
 }

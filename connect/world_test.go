@@ -5,57 +5,59 @@ package connect_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/connect/api"
+	"github.com/worksights/halo-connector/connect/care"
 	"github.com/worksights/halo-connector/connect/halopsa"
+	"github.com/worksights/halo-connector/connect/ledger"
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
+	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 )
 
 const (
 	clientID     = "c7e1a9d2-3f40-4b1e-9a55-0d6f7c2b8e11"
 	clientSecret = schemas.Secret("8f3b2c1d-secret-of-the-application-6a5e")
-	ingestURL    = "https://hooks.worksights.example/"
 )
 
-// world is Kafka, the files that an instance reads, and the Halos that it may
-// call. The Halos listen on loopback, outside of the bubble: while a call is
-// under way the bubble's clock stands still.
+// world is Kafka, the files that an instance reads, and a Halo that it may call.
+// The Halo listens on loopback, outside of the bubble: while a call is under way
+// the bubble's clock stands still.
 type world struct {
 	*testing.T
 	*kafkatest.Cluster
-	topics   schemas.Topics
-	network  *kfake.VirtualNetwork
-	sims     []*halotest.Sim
-	urls     []string
-	keyset   string
-	tokens   string
-	token    schemas.Secret // covers all tenants
-	outcomes *outcomes
-	log      *logged
-
-	// fault is asked before each call of any instance to Halo; see halo.
-	fault func(ctx context.Context, tenant schemas.Tenant, name string) (moment, error)
-
-	// step is that of instances to be started; see link.
-	step func(name string) moment
+	topics schemas.Topics
+	sim    *halotest.Sim
+	url    string
+	keyset string
+	tokens string
+	token  schemas.Secret // covers all tenants
+	log    *logged
+	takes  atomic.Int64 // how long Halo takes for an answer
 }
 
 // logged is everything that was logged, at all levels.
@@ -76,74 +78,46 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// inWorld runs f in a bubble, beside as many Halos as configs are given. What f
-// makes for the time of a test belongs to w.T, the test inside of the bubble.
-func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
+// inWorld runs f in a bubble. What f makes for the time of a test belongs to w.T,
+// the test inside of the bubble.
+func inWorld(t *testing.T, f func(w *world)) {
 	t.Helper()
-	w := newWorld(t, configs)
-	synctest.Test(t, func(t *testing.T) {
-		w.T = t
-		w.outcomes.set(func(*outcomes) {})
-		w.Cluster = kafkatest.NewVirtual(t, kfake.ListenFn(w.network.Listen))
-		w.Cluster.Opts = []kgo.Opt{kgo.Dialer((&link{network: w.network, dead: make(chan struct{})}).dial)}
-		w.CreateTopics(t, w.topics, 1)
-		f(w)
-	})
-}
-
-// realWorld is one in real time, with Kafka on loopback.
-func realWorld(t *testing.T, configs ...halotest.Config) *world {
-	t.Helper()
-	w := newWorld(t, configs)
-	w.T = t
-	w.outcomes.set(func(*outcomes) {})
-	w.Cluster = kafkatest.New(t)
-	w.CreateTopics(t, w.topics, 1)
-	return w
-}
-
-// asInProduction makes an instance call Halo as it does in production.
-func asInProduction(c *connect.Config) {
-	c.Dial, c.KafkaOptions, c.AllowNets = nil, nil, halopsa.Nets{}.With(loopback()[0])
-}
-
-func newWorld(t *testing.T, configs []halotest.Config) *world {
-	t.Helper()
-	w := &world{topics: schemas.NewTopics("halo."), outcomes: &outcomes{}, log: &logged{}, network: new(kfake.VirtualNetwork)}
-	for _, cfg := range configs {
-		cfg.ClientID, cfg.ClientSecret = clientID, clientSecret
-		sim := halotest.New(cfg)
-		server, err := sim.Start("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		w.sims, w.urls = append(w.sims, sim), append(w.urls, server.URL)
+	w := &world{topics: schemas.NewTopics("halo."), log: &logged{}}
+	w.sim = halotest.New(halotest.Config{ClientID: clientID, ClientSecret: clientSecret})
+	server, err := w.sim.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.url = server.URL
 	dir := t.TempDir()
 	w.keyset, w.tokens = filepath.Join(dir, "keyset.json"), filepath.Join(dir, "api-tokens")
 	if err := vault.NewKeyset(w.keyset); err != nil {
 		t.Fatal(err)
 	}
-	var err error
 	if w.token, err = access.New(w.tokens, access.Grant{Name: "operator"}); err != nil {
 		t.Fatal(err)
 	}
-	return w
+	synctest.Test(t, func(t *testing.T) {
+		w.T = t
+		w.Cluster = kafkatest.NewVirtual(t)
+		w.CreateTopics(t, w.topics, 1)
+		f(w)
+	})
 }
 
-// loopback is where the simulated Halos are.
+// loopback is where the simulated Halo is.
 func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 // instance is one process of the control plane.
 type instance struct {
 	*connect.Connect
 	w    *world
-	link *link
+	link *kafkatest.Link
 	reg  *prometheus.Registry
 	stop func() // ends it in good order; may be called again
 }
@@ -152,7 +126,7 @@ type instance struct {
 func (w *world) start(edits ...func(*connect.Config)) *instance {
 	w.Helper()
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	in := &instance{w: w, link: &link{network: w.network, step: w.step, dead: make(chan struct{})}, reg: prometheus.NewRegistry()}
+	in := &instance{w: w, link: w.Link(), reg: prometheus.NewRegistry()}
 	sealer, err := vault.Open(w.keyset, fresh.Options{Log: log})
 	if err != nil {
 		w.Fatal(err)
@@ -161,25 +135,21 @@ func (w *world) start(edits ...func(*connect.Config)) *instance {
 	if err != nil {
 		w.Fatal(err)
 	}
-	cfg := connect.Config{
-		Kafka: w.Config, KafkaOptions: []kgo.Opt{kgo.Dialer(in.link.dial)}, Topics: w.topics,
-		IngestURL: ingestURL, Sealer: sealer, Tokens: tokens, Outcomes: w.outcomes, Log: log, Registry: in.reg,
-	}
 	limits := new(halopsa.Limits)
-	spent := sync.OnceFunc(func() { w.Error("the tenant's allowance of requests is used up, and the next call would wait for it") })
-	cfg.Dial = func(t schemas.Tenant, cred connect.Credentials) (connect.Halo, error) {
-		client, err := halopsa.New(halopsa.Config{
-			TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
-			AllowNets: loopback(), Budget: limits.Of(t), Log: log,
-		})
-		if err != nil {
-			return nil, err
-		}
-		h := &halo{Client: client, link: in.link, spent: spent}
-		if w.fault != nil {
-			h.fault = func(ctx context.Context, name string) (moment, error) { return w.fault(ctx, t, name) }
-		}
-		return h, nil
+	cfg := connect.Config{
+		Kafka: w.Config, KafkaOptions: slices.Concat(w.Opts, []kgo.Opt{in.link.Opt()}), Topics: w.topics, Group: "halo.connect",
+		IngestURL: "https://hooks.worksights.example/", Sealer: sealer, Tokens: tokens,
+		Outcomes: nothing{}, Eraser: nothing{}, Reads: reads{}, Log: log, Registry: in.reg,
+		Dial: func(t schemas.Tenant, cred ledger.Credentials) (care.Halo, error) {
+			client, err := halopsa.New(halopsa.Config{
+				TenantURL: cred.TenantURL, ClientID: cred.ClientID, ClientSecret: cred.ClientSecret, CABundle: cred.CABundle,
+				AllowNets: loopback(), Budget: limits.Of(t), Log: log,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return &halo{client, func() time.Duration { return time.Duration(w.takes.Load()) }}, nil
+		},
 	}
 	for _, edit := range edits {
 		edit(&cfg)
@@ -220,17 +190,86 @@ func (in *instance) await() time.Duration {
 	return time.Since(began)
 }
 
-// live are the Halo's webhooks that were not deleted.
-func (w *world) live(n int) []halotest.Webhook {
-	return slices.DeleteFunc(w.sims[n].Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
+// call makes a request and returns its status and body.
+func (in *instance) call(method, path, body string) (int, []byte) {
+	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+in.w.token.Reveal())
+	rec := httptest.NewRecorder()
+	in.Handler().ServeHTTP(rec, r)
+	return rec.Code, rec.Body.Bytes()
+}
+
+// want makes a request that succeeds, and reads its answer into out.
+func (in *instance) want(method, path, body string, out any) {
+	in.w.Helper()
+	status, answer := in.call(method, path, body)
+	if status/100 != 2 {
+		in.w.Fatalf("%s %s: %d %s\n%s", method, path, status, answer, in.w.log)
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer, out); err != nil {
+			in.w.Fatal(err)
+		}
+	}
+}
+
+func at(tenant, rest string) string { return "/v1/tenants/" + tenant + rest }
+
+func (in *instance) users(tenant string, users ...string) {
+	in.w.Helper()
+	var list []string
+	for i := 0; i < len(users); i += 2 {
+		list = append(list, fmt.Sprintf(`{"user_id":%q,"email":%q}`, users[i], users[i+1]))
+	}
+	in.want(http.MethodPut, at(tenant, "/users"), "["+strings.Join(list, ",")+"]", nil)
+}
+
+func (w *world) credentials() string {
+	return fmt.Sprintf(`{"tenant_url":%q,"client_id":%q,"client_secret":%q}`, w.url, clientID, clientSecret.Reveal())
+}
+
+func (in *instance) connect(tenant string) (c control.Connection) {
+	in.w.Helper()
+	in.want(http.MethodPut, at(tenant, "/connection"), in.w.credentials(), &c)
+	return c
+}
+
+func (in *instance) connection(tenant string) (c control.Connection) {
+	in.w.Helper()
+	in.want(http.MethodGet, at(tenant, "/connection"), "", &c)
+	return c
+}
+
+// standing says how an agent stands, in one word or two.
+func (in *instance) standing(tenant string, agent schemas.AgentID) string {
+	in.w.Helper()
+	var body control.Agents
+	in.want(http.MethodGet, at(tenant, "/agents"), "", &body)
+	for _, a := range body.Agents {
+		if a.ID == agent {
+			if a.UserID == nil {
+				return a.State
+			}
+			return a.State + " " + string(*a.UserID)
+		}
+	}
+	return "absent"
+}
+
+// live are Halo's webhooks that were not deleted.
+func (w *world) live() []halotest.Webhook {
+	return slices.DeleteFunc(w.sim.Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
 }
 
 // published is what the edge knows of the tenant; ok is false where it knows
 // nothing.
 func (w *world) published(tenant string) (conn schemas.Connection, ok bool) {
 	w.Helper()
+	epoch := uint64(0)
 	for _, r := range w.Records(w.T, w.topics.Connections) {
-		if string(r.Key) != string(schemas.ConnectionIDOf(schemas.Tenant(tenant))) {
+		own := table.EpochOf(r)
+		epoch = max(epoch, own)
+		if own < epoch || string(r.Key) != string(schemas.ConnectionIDOf(schemas.Tenant(tenant))) {
 			continue
 		}
 		if conn, ok = (schemas.Connection{}), r.Value != nil; !ok {
@@ -247,21 +286,27 @@ func (w *world) published(tenant string) (conn schemas.Connection, ok bool) {
 	return conn, ok
 }
 
-// mappings are the tenant's mappings as the processor sees them.
-func (w *world) mappings(tenant string) map[schemas.AgentID]schemas.Mapping {
-	w.Helper()
-	all := make(map[schemas.AgentID]schemas.Mapping)
-	for _, r := range w.Records(w.T, w.topics.Mappings) {
-		if r.Value == nil {
-			w.Fatal("a mapping was deleted, and its history with it")
-		}
-		m, err := schemas.ParseMapping(r.Value)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if string(m.Tenant) == tenant {
-			all[m.Agent] = m
-		}
-	}
-	return all
+// nothing ever arrived, and nothing is to be erased.
+type nothing struct{}
+
+func (nothing) LastDelivery(context.Context, schemas.Tenant) (at time.Time, err error) { return }
+func (nothing) LastDeliveries(context.Context, time.Time) (all map[schemas.Tenant]time.Time, err error) {
+	return
 }
+func (nothing) LastReached(context.Context, schemas.Tenant) (at time.Time, err error) { return }
+func (nothing) Arrivals(context.Context, schemas.Tenant, time.Time) (all []time.Time, err error) {
+	return
+}
+func (nothing) Tally(context.Context, schemas.Tenant, time.Time) (t care.Tally, err error) { return }
+func (nothing) Unmapped(context.Context, time.Time) (all map[schemas.Tenant][]care.AgentCount, err error) {
+	return
+}
+func (nothing) Refused(context.Context, time.Time) (all map[schemas.Tenant]care.Refusals, err error) {
+	return
+}
+func (nothing) Erase(context.Context, schemas.Tenant, schemas.UserID, time.Time) (rows uint64, err error) {
+	return
+}
+
+// reads is a read model that nobody asks here.
+type reads struct{ api.Reads }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/worksights/halo-connector/connect"
+	"github.com/worksights/halo-connector/connect/care"
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/halotest"
 	"github.com/worksights/halo-connector/schemas"
@@ -15,7 +15,7 @@ import (
 func TestTheDoctorNamesTheCauseAndTheNextStep(t *testing.T) {
 	arriving := func(d *desk) {
 		d.outcomes.last = time.Now().Add(-time.Minute)
-		d.outcomes.tally = connect.Tally{Activities: 10, Skipped: map[schemas.Reason]uint64{}}
+		d.outcomes.tally = care.Tally{Activities: 10, Skipped: map[schemas.Reason]uint64{}}
 	}
 	webhook := func(d *desk) string {
 		for _, w := range d.sim.Webhooks() {
@@ -48,12 +48,12 @@ func TestTheDoctorNamesTheCauseAndTheNextStep(t *testing.T) {
 		}, "no_events", "switched off in Halo", "reconnect"},
 		{"an agent is mapped to nobody", func(d *desk) {
 			arriving(d)
-			d.outcomes.tally.Unmapped = []connect.AgentCount{{Agent: 4, Events: 3}}
+			d.outcomes.tally.Unmapped = []care.AgentCount{{Agent: 4, Events: 3}}
 			d.outcomes.tally.Skipped[schemas.Unmapped] = 3
 		}, "activity_missing", "4 (Agent, 3 events)", "no backfill"},
 		{"an agent was mapped after its events", func(d *desk) {
 			d.outcomes.last = time.Now()
-			d.outcomes.tally = connect.Tally{Unmapped: []connect.AgentCount{{Agent: 2, Events: 3}}, Skipped: map[schemas.Reason]uint64{schemas.Unmapped: 3}}
+			d.outcomes.tally = care.Tally{Unmapped: []care.AgentCount{{Agent: 2, Events: 3}}, Skipped: map[schemas.Reason]uint64{schemas.Unmapped: 3}}
 		}, "activity_missing", "arrived before their agents were mapped", "no backfill"},
 		{"an agent joined since", func(d *desk) {
 			arriving(d)

@@ -80,7 +80,8 @@ func newDesk(t *testing.T) *desk {
 	c, err := connect.New(connect.Config{
 		Kafka: cluster.Config, KafkaOptions: cluster.Opts, Topics: topics, IngestURL: "https://edge.example",
 		AllowNets: halopsa.Nets{}.With(netip.MustParsePrefix("127.0.0.0/8")), HealthInterval: time.Hour,
-		Sealer: sealer, Tokens: granted, Outcomes: d.outcomes, Log: log, Registry: prometheus.NewRegistry(),
+		Group:  "connect",
+		Sealer: sealer, Tokens: granted, Outcomes: d.outcomes, Eraser: d.outcomes, Reads: d.outcomes, Log: log, Registry: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestTheExitStatusSaysWhoMustAct(t *testing.T) {
 		{"disconnecting in passing", []string{"-t", "acme", "disconnect"}, "", exitUsage, "--yes"},
 		{"connecting without an id", []string{"-t", "acme", "connect", "--url", "x"}, "", exitUsage, "--client-id"},
 		{"a time that is none", []string{"-t", "acme", "timeline", "--from", "noon"}, "", exitUsage, "--from"},
-		{"an agent that Halo does not list", []string{"-t", "acme", "map", "99", "u-1"}, "", exitRefused, "agent_not_found"},
+		{"an agent that Halo does not list", []string{"-t", "acme", "map", "99", "u-1"}, "", exitRefused, "unknown_agent"},
 		{"a user who is not in the directory", []string{"-t", "acme", "map", "2", "stranger"}, "", exitRefused, "unknown_user"},
 		{"a wrong token", []string{"status"}, "HALOCTL_TOKEN=guess", exitRefused, "unauthorized"},
 		{"no API there", []string{"status"}, "HALOCTL_URL=" + gone.URL, exitUnavailable, "not available"},

@@ -23,6 +23,7 @@ import (
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/timeline"
 )
 
 // apiDrain is how long requests under way may take once connect is to stop. A
@@ -42,6 +43,12 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 	if err != nil {
 		return nil, err
 	}
+	erasing, err := clickhouse.Open(cfg.Erase())
+	if err != nil {
+		return nil, err
+	}
+	known := &mappings{}
+	read := timeline.New(conn, noRecords{}, known, time.Now)
 	var announce []kgo.Opt
 	if cfg.PeerURL != "" {
 		announce = append(announce, standby.Announce(cfg.PeerURL))
@@ -50,19 +57,23 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		Kafka:          client,
 		KafkaOptions:   announce,
 		Topics:         topics,
-		Group:          connectGroup,
+		Group:          group(cfg),
+		Instance:       cfg.PeerURL,
 		IngestURL:      cfg.PublicIngestURL,
 		AllowNets:      cfg.HaloAllowNets,
 		HealthInterval: cfg.HealthInterval,
 		Sealer:         sealer,
 		Tokens:         tokens,
-		Outcomes:       connect.NewClickHouse(conn),
+		Outcomes:       outcomes{read},
+		Eraser:         clickhouse.NewEraser(erasing),
+		Reads:          reads{read},
 		Log:            log,
 		Registry:       reg,
 	})
 	if err != nil {
 		return nil, err
 	}
+	known.Connect = c
 	ln, err := listen(ctx, cfg.ListenAddr)
 	if err != nil {
 		return nil, err
@@ -90,7 +101,7 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		watching,
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
-			return conn.Close()
+			return errors.Join(conn.Close(), erasing.Close())
 		}},
 		after(w, daemon.Component{Name: "connect", Run: c.Run, Ready: ready}),
 	}, passing, []daemon.Component{
@@ -118,8 +129,9 @@ func CheckConnect(cfg config.Connect) error {
 	return errors.Join(err, checkDatabase(cfg.ClickHouse))
 }
 
-// connectGroup is whose members take turns in being active.
-const connectGroup = "connect"
+// group is whose members elect the one that acts: of one installation. It is not
+// that of older versions, which were assigned the vault in another way.
+func group(cfg config.Connect) string { return cfg.TopicPrefix + "connect" }
 
 // peers makes the way to the instance that acts while this one does not, and
 // the client that asks the group who that is.
@@ -132,7 +144,7 @@ func peers(cfg config.Connect, c *connect.Connect, log *slog.Logger) (*standby.D
 	}
 	admin := kadm.NewClient(client)
 	find := func(ctx context.Context) (string, error) {
-		return standby.Owner(ctx, admin, connectGroup, cfg.Topics().Vault)
+		return standby.Owner(ctx, admin, group(cfg), cfg.Topics().Vault)
 	}
 	return standby.New(c, cfg.PeerURL, find, log), client, nil
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// control is one of several instances of connect.
-type control struct {
+// instance is one of several instances of connect.
+type instance struct {
 	addr, admin string
 	stop        func()
 }
@@ -44,8 +44,8 @@ func TestOfTwoInstancesEitherAnswersAndOneTakesOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := []*control{startConnect(t, cfg), startConnect(t, cfg)}
-	put := func(c *control) int {
+	both := []*instance{startConnect(t, cfg), startConnect(t, cfg)}
+	put := func(c *instance) int {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+c.addr+"/v1/tenants/acme/users", strings.NewReader(`[]`))
 		if err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestOfTwoInstancesEitherAnswersAndOneTakesOver(t *testing.T) {
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	answers := func(who ...*control) {
+	answers := func(who ...*instance) {
 		t.Helper()
 		for _, c := range who {
 			deadline := time.After(30 * time.Second)
@@ -86,9 +86,9 @@ func TestOfTwoInstancesEitherAnswersAndOneTakesOver(t *testing.T) {
 }
 
 // startConnect starts an instance whose peers are told where it is.
-func startConnect(t *testing.T, cfg config.Connect) *control {
+func startConnect(t *testing.T, cfg config.Connect) *instance {
 	t.Helper()
-	c := &control{addr: freeAddr(t), admin: freeAddr(t)}
+	c := &instance{addr: freeAddr(t), admin: freeAddr(t)}
 	cfg.ListenAddr, cfg.PeerURL = c.addr, "http://"+c.addr
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -16,12 +16,13 @@ import (
 	ch "github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/internal/clickhouse"
+	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/embedded/engine"
 	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
+	"github.com/worksights/halo-connector/timeline"
 )
 
 // What ClickHouse says to whom it does not let: a right that he has not, a
@@ -235,23 +236,31 @@ func fill(t *testing.T, _ string, conn driver.Conn) {
 
 // answer asks all that connect asks.
 func answer(t *testing.T, _ string, conn driver.Conn) {
-	outcomes := connect.NewClickHouse(conn)
+	read := timeline.New(conn, nil, nil, time.Now)
 	since := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	activities, err := outcomes.Activities(t.Context(), connect.Query{Tenant: "acme", User: "ann", From: since, Limit: 100})
+	activities, err := read.Timeline(t.Context(), "acme", control.Query{User: "ann", From: since, To: time.Now(), Limit: 100})
 	if err != nil || len(activities) != 10 {
 		t.Errorf("%d activities, %v", len(activities), err)
 	}
-	last, err := outcomes.LastDelivery(t.Context(), "acme")
+	last, err := read.LastDelivery(t.Context(), "acme")
 	if err != nil || last.IsZero() {
 		t.Errorf("last delivery %v, %v", last, err)
 	}
-	spans, err := outcomes.Arrivals(t.Context(), "acme", since)
+	spans, err := read.Arrivals(t.Context(), "acme", since)
 	if err != nil || len(spans) < 10 {
 		t.Errorf("arrivals in %d spans, %v", len(spans), err)
 	}
-	tally, err := outcomes.Tally(t.Context(), "acme", since)
-	if err != nil || tally.Activities == 0 || tally.Skipped[schemas.Unmapped] != 2 {
-		t.Errorf("tally %+v, %v", tally, err)
+	covered, err := read.Coverage(t.Context(), "acme", since)
+	if err != nil || covered.Activities == 0 || covered.Skipped[schemas.Unmapped] != 2 {
+		t.Errorf("coverage %+v, %v", covered, err)
+	}
+	for _, ask := range []func() (int, error){
+		func() (int, error) { all, err := read.LastDeliveries(t.Context(), since); return len(all), err },
+		func() (int, error) { all, err := read.AllUnmapped(t.Context(), since); return len(all), err },
+	} {
+		if n, err := ask(); err != nil || n == 0 {
+			t.Errorf("%d tenants, %v", n, err)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/access"
+	"github.com/worksights/halo-connector/connect/api"
+	"github.com/worksights/halo-connector/connect/care"
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/ingest"
 	"github.com/worksights/halo-connector/internal/fresh"
@@ -164,8 +166,15 @@ func control(dir string, cfg kafka.Config, topics schemas.Topics, log *slog.Logg
 		return err
 	}
 	_, err = connect.New(connect.Config{
-		Kafka: cfg, Topics: topics, IngestURL: "https://hooks.example", Sealer: sealer, Tokens: tokens,
-		Outcomes: connect.NewClickHouse(nil), Log: log, Registry: reg,
+		Kafka: cfg, Topics: topics, Group: "names", IngestURL: "https://hooks.example", Sealer: sealer, Tokens: tokens,
+		Outcomes: unasked{}, Eraser: unasked{}, Reads: unasked{}, Log: log, Registry: reg,
 	})
 	return err
+}
+
+// unasked is all that connect would ask of ClickHouse.
+type unasked struct {
+	care.Outcomes
+	care.Eraser
+	api.Reads
 }

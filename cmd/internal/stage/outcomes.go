@@ -1,0 +1,57 @@
+package stage
+
+import (
+	"context"
+	"time"
+
+	"github.com/worksights/halo-connector/connect/care"
+	api "github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// outcomes tells connect what the read model knows.
+type outcomes struct{ *model }
+
+var _ care.Outcomes = outcomes{}
+
+func (o outcomes) Tally(ctx context.Context, t schemas.Tenant, since time.Time) (care.Tally, error) {
+	const busiest = 20
+	covered, err := o.Coverage(ctx, t, since)
+	if err != nil {
+		return care.Tally{}, err
+	}
+	unmapped, err := o.model.Unmapped(ctx, t, since)
+	if err != nil {
+		return care.Tally{}, err
+	}
+	tally := care.Tally{Activities: uint64(covered.Activities), Skipped: make(map[schemas.Reason]uint64), Unmapped: counts(unmapped[:min(len(unmapped), busiest)])}
+	for reason, n := range covered.Skipped {
+		tally.Skipped[reason] = uint64(n)
+	}
+	return tally, nil
+}
+
+func (o outcomes) Unmapped(ctx context.Context, since time.Time) (map[schemas.Tenant][]care.AgentCount, error) {
+	all, err := o.AllUnmapped(ctx, since)
+	out := make(map[schemas.Tenant][]care.AgentCount, len(all))
+	for t, agents := range all {
+		out[t] = counts(agents)
+	}
+	return out, err
+}
+
+// LastReached is not known: the edge says it of itself only.
+func (o outcomes) LastReached(context.Context, schemas.Tenant) (at time.Time, err error) { return }
+
+// Refused is not known without the records of refused deliveries.
+func (o outcomes) Refused(context.Context, time.Time) (all map[schemas.Tenant]care.Refusals, err error) {
+	return
+}
+
+func counts(agents []api.AgentCount) []care.AgentCount {
+	out := make([]care.AgentCount, len(agents))
+	for i, a := range agents {
+		out[i] = care.AgentCount{Agent: a.AgentID, Events: uint64(a.Events), LastAt: a.LastAt}
+	}
+	return out
+}
