@@ -24,6 +24,7 @@ import (
 	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/timeline"
+	"github.com/worksights/halo-connector/timeline/records"
 )
 
 // apiDrain is how long requests under way may take once connect is to stop. A
@@ -48,7 +49,15 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		return nil, err
 	}
 	known := &mappings{}
-	read := timeline.New(conn, noRecords{}, known, time.Now)
+	back, err := records.New(client, topics, log, reg)
+	if err != nil {
+		return nil, err
+	}
+	refused, err := records.NewRefused(client, topics, time.Now(), log, reg)
+	if err != nil {
+		return nil, err
+	}
+	read := timeline.New(conn, back, known, time.Now)
 	var announce []kgo.Opt
 	if cfg.PeerURL != "" {
 		announce = append(announce, standby.Announce(cfg.PeerURL))
@@ -64,9 +73,9 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		HealthInterval: cfg.HealthInterval,
 		Sealer:         sealer,
 		Tokens:         tokens,
-		Outcomes:       outcomes{read},
+		Outcomes:       outcomes{read, refused},
 		Eraser:         clickhouse.NewEraser(erasing),
-		Reads:          reads{read},
+		Reads:          read,
 		Log:            log,
 		Registry:       reg,
 	})
@@ -101,8 +110,10 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		watching,
 		{Name: "timeline database", Run: func(ctx context.Context) error {
 			<-ctx.Done()
+			back.Close()
 			return errors.Join(conn.Close(), erasing.Close())
 		}},
+		after(w, daemon.Component{Name: "refused deliveries", Run: refused.Run}),
 		after(w, daemon.Component{Name: "connect", Run: c.Run, Ready: ready}),
 	}, passing, []daemon.Component{
 		{Name: "control API", Run: func(ctx context.Context) error { return serve(ctx, ln, handler, log) }},

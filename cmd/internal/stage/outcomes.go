@@ -4,13 +4,26 @@ import (
 	"context"
 	"time"
 
+	"github.com/worksights/halo-connector/connect"
 	"github.com/worksights/halo-connector/connect/care"
 	api "github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/schemas"
+	"github.com/worksights/halo-connector/timeline"
+	"github.com/worksights/halo-connector/timeline/records"
 )
 
+// mappings is connect as the read model asks it. Each needs the other: connect is
+// put in when it is made, before anybody asks.
+type mappings struct{ *connect.Connect }
+
+// model is the read model. A field of the type's own name would hide a method.
+type model = timeline.Timeline
+
 // outcomes tells connect what the read model knows.
-type outcomes struct{ *model }
+type outcomes struct {
+	*model
+	refused *records.Refused
+}
 
 var _ care.Outcomes = outcomes{}
 
@@ -40,12 +53,15 @@ func (o outcomes) Unmapped(ctx context.Context, since time.Time) (map[schemas.Te
 	return out, err
 }
 
-// LastReached is not known: the edge says it of itself only.
+// LastReached is not kept anywhere but at the edge, as a metric.
 func (o outcomes) LastReached(context.Context, schemas.Tenant) (at time.Time, err error) { return }
 
-// Refused is not known without the records of refused deliveries.
-func (o outcomes) Refused(context.Context, time.Time) (all map[schemas.Tenant]care.Refusals, err error) {
-	return
+func (o outcomes) Refused(_ context.Context, since time.Time) (map[schemas.Tenant]care.Refusals, error) {
+	all := make(map[schemas.Tenant]care.Refusals)
+	o.refused.Since(since, func(t schemas.Tenant, n int, last schemas.Refused) {
+		all[t] = care.Refusals{Deliveries: n, LastAt: last.At, LastResult: string(last.Result)}
+	})
+	return all, nil
 }
 
 func counts(agents []api.AgentCount) []care.AgentCount {
