@@ -41,8 +41,11 @@ func (l *Log) Reach(ctx context.Context, offset int64) error {
 // wait returns once everything is applied up to end.
 func (l *Log) wait(ctx context.Context, end int64) error {
 	// Records that exist arrive within milliseconds. When nothing moved for
-	// this long, perhaps nothing ever will: see probe.
-	const patience = 200 * time.Millisecond
+	// this long, perhaps nothing ever will: see probe. Each look that finds
+	// nothing out makes the next one wait for twice as long, since a look costs a
+	// fetch: on a busy machine it is one in the way of those that are awaited.
+	patience := 200 * time.Millisecond
+	const most = 2 * time.Second
 	var quiet *time.Timer
 	for {
 		at, moved := l.position()
@@ -57,6 +60,7 @@ func (l *Log) wait(ctx context.Context, end int64) error {
 		case <-moved:
 			quiet.Reset(patience)
 		case <-quiet.C:
+			patience = min(2*patience, most)
 			quiet.Reset(patience) // to look again, should it find nothing
 			if err := l.probe(ctx, at); err != nil && ctx.Err() == nil {
 				l.log.Debug("cannot look for the end of a table's topic, trying on", "err", err)

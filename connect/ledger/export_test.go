@@ -1,0 +1,4 @@
+package ledger
+
+// Seal makes a vault record.
+var Seal = seal
