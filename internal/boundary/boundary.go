@@ -53,6 +53,7 @@ func Check(files []File) []string {
 	blame := func(f File, format string, args ...any) {
 		breaches = append(breaches, path.Join(f.Package, f.Name)+" "+fmt.Sprintf(format, args...))
 	}
+	checkRooms(files, blame)
 	reached, used := reach(files), map[string]bool{}
 	for _, f := range files {
 		inCmd := under(f.Package, "cmd")

@@ -101,6 +101,9 @@ func TestEachBreachIsReported(t *testing.T) {
 		"past the os":                            {"sink/b.go", `import "syscall"; var get = syscall.Getenv`, []string{"sink/b.go reads the environment (syscall.Getenv)"}},
 		"by a library":                           {"internal/kafka/b.go", `import "github.com/caarlos0/env/v11"`, []string{"internal/kafka/b.go reads the environment"}},
 		"by a tag":                               {"internal/kafka/b.go", "type c struct { A string `env:\"A\"` }", []string{"internal/kafka/b.go reads the environment"}},
+		"who elects knows Halo":                  {"connect/lead/b.go", `import "m/connect/halopsa"`, []string{"connect/lead/b.go imports connect/halopsa: the room may know schemas, internal/kafka"}},
+		"who matches asks Kafka":                 {"connect/match/b.go", `import "github.com/twmb/franz-go/pkg/kgo"`, []string{"connect/match/b.go imports github.com/twmb/franz-go/pkg/kgo: Kafka is for connect/lead and connect/ledger"}},
+		"who cares writes to Kafka himself":      {"connect/care/b.go", `import "m/internal/kafka"`, []string{"connect/care/b.go imports internal/kafka"}},
 		"an exception that nobody needs":         {"deploy/kafka-local/a.go", ``, []string{"deploy/kafka-local may read the environment and does not"}},
 	} {
 		t.Run(name, func(t *testing.T) {
