@@ -58,6 +58,21 @@ prometheus:
 verify: engine prometheus ## the files of deploy/: alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries
 	cd deploy/verify && $(GO) test -tags $(TAGS) -count=1 -timeout 20m ./...
 
+.PHONY: chromium
+chromium:
+	@command -v "$${CHROMIUM:-chromium}" >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-inter >/dev/null; } \
+	  || { echo "Chromium is needed: install Debian's package chromium, or say in CHROMIUM where it is" >&2; exit 1; }
+
+# The packages are installed anew only where the lock changed.
+console/browser/node_modules/.package-lock.json: console/browser/package-lock.json
+	cd console/browser && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.PHONY: console-test
+console-test: chromium console/browser/node_modules/.package-lock.json ## the console's pages in a real browser: axe, journeys, pictures
+	cd console/browser && CHROMIUM="$$(command -v "$${CHROMIUM:-chromium}")" node --test --test-reporter=spec
+
 .PHONY: drill
 drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 15 minutes
 	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend

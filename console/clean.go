@@ -2,43 +2,20 @@ package console
 
 import (
 	"reflect"
-	"strings"
-	"unicode"
+
+	"github.com/worksights/halo-connector/internal/harmless"
 )
 
-// clean takes out of a text what would mislead its reader: characters that
-// reorder what stands beside them, that show as nothing, or that control. A name
-// in Halo that holds one looks like another name, or turns the line that it is
-// in. What remains is escaped by the templates.
-func clean(s string) string {
-	if !strings.ContainsFunc(s, misleads) {
-		return s
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case !misleads(r):
-			return r
-		case unicode.IsSpace(r):
-			return ' '
-		}
-		return -1
-	}, s)
-}
-
-func misleads(r rune) bool {
-	return r != ' ' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r) ||
-		unicode.Is(unicode.Co, r) || r == '\u3164' || r == '\u115f' || r == '\u1160' || r == '\uffa0' || r == '\u2800')
-}
-
-// cleanAll cleans every text that can be reached from a pointer. It is done once,
-// where an answer of the API comes in, so that no page can forget it.
+// cleanAll makes every text harmless that can be reached from a pointer. It is
+// done once, where an answer of the API comes in, so that no page can forget it.
+// What remains is escaped by the templates.
 func cleanAll(out any) { cleanValue(reflect.ValueOf(out)) }
 
 func cleanValue(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
 		if v.CanSet() {
-			v.SetString(clean(v.String()))
+			v.SetString(harmless.Text(v.String()))
 		}
 	case reflect.Pointer, reflect.Interface:
 		if v.IsNil() {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 )
 
 // scopesInHalo are those that the customer ticks in Halo, by hand.
@@ -129,7 +130,7 @@ func (v *visit) connectErrors(w *work) []formError {
 	if r == nil {
 		return nil
 	}
-	return []formError{{fieldOf(r), clean(r.Message)}}
+	return []formError{{fieldOf(r), harmless.Text(r.Message)}}
 }
 
 // fieldOf is the field to which a refusal leads: mostly the tenant URL, which

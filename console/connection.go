@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -77,7 +78,7 @@ func (v *visit) connection() error {
 		default:
 			v.drop(name)
 			if view.Failed = w.Refusal(); view.Failed != nil {
-				view.Failed.Message = clean(view.Failed.Message)
+				view.Failed.Message = harmless.Text(view.Failed.Message)
 			} else {
 				v.Notice = map[string]string{"reconnect": "Reconnected. Halo posts to a new webhook from now on.", "refresh": "Refreshed. The agents below are those that Halo lists now."}[name]
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -38,7 +39,7 @@ func (v *visit) agentsCSV() error {
 			row[7] = a.Since.UTC().Format(time.RFC3339)
 		}
 		for i, cell := range row {
-			row[i] = harmless(cell)
+			row[i] = noFormula(cell)
 		}
 		_ = w.Write(row)
 	}
@@ -50,8 +51,8 @@ func (v *visit) agentsCSV() error {
 	return nil
 }
 
-// harmless keeps a spreadsheet from taking a name for a formula.
-func harmless(cell string) string {
+// noFormula keeps a spreadsheet from taking a name for a formula.
+func noFormula(cell string) string {
 	if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 		return "'" + cell
 	}
@@ -59,7 +60,7 @@ func harmless(cell string) string {
 }
 
 func unquoted(cell string) string {
-	cell = strings.TrimSpace(clean(cell))
+	cell = strings.TrimSpace(harmless.Text(cell))
 	if len(cell) > 1 && cell[0] == '\'' && strings.ContainsRune("=+-@", rune(cell[1])) {
 		return cell[1:]
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -86,7 +87,7 @@ func (v *visit) signIn() error {
 		if token == "" {
 			form.Error = "Paste a token."
 		} else if r, ok := errors.AsType[*control.Refusal](err); ok && r.Code == "token_expired" {
-			form.Error = clean(r.Message)
+			form.Error = harmless.Text(r.Message)
 		}
 		return v.show(http.StatusUnauthorized, "sign-in", "Sign in", form)
 	}

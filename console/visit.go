@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
+	"github.com/worksights/halo-connector/internal/harmless"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -96,7 +97,7 @@ func (v *visit) end(err error) {
 	case isCode(err, "sealed"):
 		v.end(v.show(http.StatusOK, "sealed", v.page.title, nil))
 	case refused != nil && refused.Status < 500:
-		v.tell(refused.Status, "That did not work", clean(refused.Message))
+		v.tell(refused.Status, "That did not work", harmless.Text(refused.Message))
 	default:
 		v.broken(err, refused)
 	}
@@ -108,7 +109,7 @@ func (v *visit) broken(err error, refused *control.Refusal) {
 	said := failure{Message: "The connector does not answer at the moment. Nothing is lost: what Halo delivers is kept.", Again: v.r.URL.RequestURI()}
 	status := http.StatusServiceUnavailable
 	if refused != nil {
-		status, said.Message = refused.Status, clean(refused.Message)
+		status, said.Message = refused.Status, harmless.Text(refused.Message)
 		said.Standby = refused.Code == "standby"
 	} else if !errors.Is(err, control.ErrUnavailable) {
 		status, said.Message = http.StatusInternalServerError, "This page could not be made. The log says why."
@@ -270,7 +271,7 @@ func (v *visit) field(name string) string {
 	if len(s) > 500 {
 		s = s[:500]
 	}
-	return strings.TrimSpace(clean(strings.ToValidUTF8(s, "")))
+	return strings.TrimSpace(harmless.Text(strings.ToValidUTF8(s, "")))
 }
 
 // Keep are the parameters that a form for the time zone leaves as they are.
