@@ -248,7 +248,7 @@ func (h *house) stages(ctx context.Context, reg *prometheus.Registry) ([]daemon.
 		func() ([]daemon.Component, error) {
 			return stage.Connect(ctx, config.Connect{
 				ListenAddr: h.ports.api(), PublicIngestURL: public, KeysetFile: h.file(keysetFile), APITokensFile: h.file(tokensFile),
-				Halo: halo, ClickHouse: clickhouse, Kafka: h.kafka(),
+				Console: cfg.Console, Halo: halo, ClickHouse: clickhouse, Kafka: h.kafka(),
 			}, h.log, reg)
 		},
 	} {

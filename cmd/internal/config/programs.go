@@ -100,6 +100,7 @@ type Connect struct {
 	KeysetFile      string `env:"KEYSET_FILE" desc:"Tink keyset that seals the vault, mode 0600; made by haloctl keys new"`
 	APITokensFile   string `env:"API_TOKENS_FILE" desc:"tokens of the control API, hashed; made by haloctl tokens new"`
 	EraseDSN        DSN    `env:"CLICKHOUSE_ERASE_DSN" secret:"file" desc:"the database as a user who may delete rows, for erasures; empty: CLICKHOUSE_DSN"`
+	Console
 	Halo
 	ClickHouse
 	Kafka
@@ -145,6 +146,7 @@ type Local struct {
 	Weights
 	Batch
 	Retention
+	Console
 	Halo
 	TopicPrefix string `env:"TOPIC_PREFIX" envDefault:"halo." desc:"begins the names of all topics"`
 	Tracing

@@ -88,10 +88,13 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		return nil, err
 	}
 	log.Info("the control API is served", "addr", ln.Addr().String())
-	handler, ready := c.Handler(), c.Ready
-	var passing []daemon.Component
+	f, passing, err := withConsole(cfg.Console, c.Ready, c.Handler(), log)
+	if err != nil {
+		return nil, err
+	}
+	handler, ready := f.Handler(), f.Ready
 	if cfg.PeerURL != "" {
-		door, client, err := peers(cfg, c, log)
+		door, client, err := peers(cfg, f, log)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +140,8 @@ func files(cfg config.Connect, options fresh.Options) (*vault.Sealer, *access.To
 // CheckConnect is what Connect would find wrong before it dials anything.
 func CheckConnect(cfg config.Connect) error {
 	_, _, err := files(cfg, fresh.Options{})
-	return errors.Join(err, checkDatabase(cfg.ClickHouse))
+	_, _, errConsole := withConsole(cfg.Console, nil, nil, nil)
+	return errors.Join(err, errConsole, checkDatabase(cfg.ClickHouse))
 }
 
 // group is whose members elect the one that acts: of one installation. It is not
@@ -146,7 +150,7 @@ func group(cfg config.Connect) string { return cfg.TopicPrefix + "connect" }
 
 // peers makes the way to the instance that acts while this one does not, and
 // the client that asks the group who that is.
-func peers(cfg config.Connect, c *connect.Connect, log *slog.Logger) (*standby.Door, *kgo.Client, error) {
+func peers(cfg config.Connect, c standby.Instance, log *slog.Logger) (*standby.Door, *kgo.Client, error) {
 	// With a registry of its own: it would count as the second producer of the
 	// same name, and what it does nobody needs to see.
 	client, err := kafka.NewProducer(cfg.Client("connect"), log, prometheus.NewRegistry())

@@ -76,6 +76,7 @@ func New(own Instance, self string, find func(context.Context) (string, error), 
 		Rewrite: func(r *httputil.ProxyRequest) {
 			to, _ := r.In.Context().Value(target{}).(*url.URL)
 			r.SetURL(to)
+			r.Out.Host = r.In.Host // the console's cookie and links go by it
 			r.Out.Header.Set(passed, "1")
 		},
 		// The other died with the request in hand, or before: this one refuses
