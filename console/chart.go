@@ -146,6 +146,7 @@ type bar struct {
 type barLabel struct {
 	X, Words string
 	Alt      bool // left out where there is little room
+	Last     bool // at the end of the line, which it must not pass
 }
 
 const plotHeight = 160
@@ -188,7 +189,11 @@ func barsByDay(days []string, counts map[string]map[schemas.Kind]int64) barChart
 			})
 		}
 		if n := len(days) - 1 - i; n%every == 0 {
-			c.Labels = append(c.Labels, barLabel{share((float64(i) + .5) * width), date.Format("2 Jan"), n/every%2 == 1})
+			at := (float64(i) + .5) * width
+			if n == 0 {
+				at = 100
+			}
+			c.Labels = append(c.Labels, barLabel{share(at), date.Format("2 Jan"), n/every%2 == 1, n == 0})
 		}
 	}
 	return c
@@ -254,7 +259,7 @@ func heat(byHour [7][24]int64) heatMap {
 		m.Rows = append(m.Rows, row)
 	}
 	for h := 0; h < 24; h += 3 {
-		m.Hours = append(m.Hours, barLabel{share(float64(h) * 100 / 24), fmt.Sprintf("%02d", h), h%6 == 3})
+		m.Hours = append(m.Hours, barLabel{share(float64(h) * 100 / 24), fmt.Sprintf("%02d", h), h%6 == 3, false})
 	}
 	return m
 }

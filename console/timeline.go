@@ -102,7 +102,7 @@ func (v *visit) timeline() error {
 	}
 	view.Tabs = append(view.Tabs, tab{"All", len(all), v.URL("kind", ""), view.Kind == ""})
 	for _, k := range schemas.Kinds() {
-		view.Tabs = append(view.Tabs, tab{kindWord(k), counts[k], v.URL("kind", string(k)), view.Kind == string(k)})
+		view.Tabs = append(view.Tabs, tab{kindShort(k), counts[k], v.URL("kind", string(k)), view.Kind == string(k)})
 	}
 	view.Broad, view.Small = lineOfDay(shown, date, v.zone, 1.3, 1), lineOfDay(shown, date, v.zone, 4.4, 3)
 	return v.show(http.StatusOK, "timeline", view.Name, view)

@@ -62,6 +62,21 @@ func kindWord(k schemas.Kind) string {
 	return sentence(string(k))
 }
 
+// kindShort is a kind where there is little room.
+func kindShort(k schemas.Kind) string {
+	switch k {
+	case schemas.TicketLogged:
+		return "New"
+	case schemas.StatusChanged:
+		return "Status"
+	case schemas.UpdatedByAgent:
+		return "By agent"
+	case schemas.UpdatedByUser:
+		return "By user"
+	}
+	return kindWord(k)
+}
+
 // agentReason says why an agent has no user.
 func agentReason(a control.Agent) string {
 	switch a.Reason {

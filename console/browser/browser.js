@@ -56,8 +56,8 @@ export function watch(page, origin) {
 }
 
 // violations runs axe in a world of its own, past the page's policy, and returns
-// what it found in one line each.
-export async function violations(page) {
+// what it found in one line each: by all rules, or by those that are named.
+export async function violations(page, ...rules) {
   const source = await axeSource
   const session = await page.context().newCDPSession(page)
   const { frameTree } = await session.send('Page.getFrameTree')
@@ -68,7 +68,8 @@ export async function violations(page) {
     return answer.result.value
   }
   await run(source)
-  const found = await run(`axe.run(document, { resultTypes: ['violations'], iframes: false })
+  const only = rules.length ? `, runOnly: ${JSON.stringify(rules)}` : ''
+  const found = await run(`axe.run(document, { resultTypes: ['violations'], iframes: false${only} })
     .then((r) => r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.target.join(' ')).join(' | ')))`)
   await session.detach()
   return found
