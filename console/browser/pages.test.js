@@ -26,7 +26,7 @@ const calm = pages.filter(([, , state]) => !state?.fail)
 const failing = pages.filter(([, , state]) => state?.fail)
 
 async function visitor(width) {
-  const context = await browser.newContext({ viewport: { width, height: 800 }, timezoneId: 'Europe/London', locale: 'en-GB' })
+  const context = await browser.newContext({ viewport: { width, height: 800 }, reducedMotion: 'reduce', timezoneId: 'Europe/London', locale: 'en-GB' })
   const page = await context.newPage()
   return { context, page, complaints: watch(page, fake.origin) }
 }
