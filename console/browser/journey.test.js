@@ -42,7 +42,7 @@ before(async () => {
   })
   local = spawn(path.join(root, 'bin/local'), [], {
     stdio: ['ignore', 'ignore', process.env.CONSOLE_LOG ? 'inherit' : 'ignore'],
-    env: { ...process.env, DATA_DIR: path.join(folder, 'data'), PORT_OFFSET: String(offset), HALO_ALLOW_NETS: '127.0.0.1/32', SIMULATE: '0', LOG_LEVEL: 'warn' },
+    env: { ...process.env, DATA_DIR: path.join(folder, 'data'), PORT_OFFSET: String(offset), HALO_ALLOW_NETS: '127.0.0.1/32', HEALTH_INTERVAL: '2s', SIMULATE: '0', LOG_LEVEL: 'warn' },
   })
   const died = new Promise((_, reject) => local.once('exit', (code) => reject(new Error(`bin/local ended with ${code}`))))
   died.catch(() => {})
@@ -146,7 +146,7 @@ for (const [way, use, options] of [['mouse', mouse, {}], ['keyboard', keyboard, 
       await page.getByText('10 agents ignored.').waitFor()
       await open('User mapping')
       await heading('41 of 60 agents mapped')
-      assert.deepEqual(await violations(page), [])
+      if (options.javaScriptEnabled !== false) assert.deepEqual(await violations(page), [])
 
       // What Halo delivers from now on is on the timeline.
       const delivered = await desk.do('agent 42') // Trainee 1
@@ -165,7 +165,6 @@ for (const [way, use, options] of [['mouse', mouse, {}], ['keyboard', keyboard, 
       // Somebody switches the webhook off in Halo.
       assert.deepEqual(await desk.do('off'), { off: 1 })
       await until('the problem', async () => {
-        await page.goto(`${origin}/console/${tenant}/missing`) // looks anew
         await page.goto(`${origin}/console/${tenant}/connection`)
         return page.getByText(/is switched off in Halo/).first().isVisible()
       })
