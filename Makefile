@@ -55,7 +55,7 @@ prometheus:
 
 # -count=1: go test does not see that a file outside of the module has changed.
 .PHONY: verify
-verify: engine prometheus ## the files of deploy/: alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries
+verify: engine prometheus console-test ## the files of deploy/ (alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries) and the console
 	cd deploy/verify && $(GO) test -tags $(TAGS) -count=1 -timeout 20m ./...
 
 .PHONY: chromium
@@ -70,7 +70,7 @@ console/browser/node_modules/.package-lock.json: console/browser/package-lock.js
 	@touch $@
 
 .PHONY: console-test
-console-test: chromium console/browser/node_modules/.package-lock.json ## the console's pages in a real browser: axe, journeys, pictures
+console-test: build chromium console/browser/node_modules/.package-lock.json ## the console's pages in a real browser: axe, journeys, pictures
 	cd console/browser && CHROMIUM="$$(command -v "$${CHROMIUM:-chromium}")" node --test --test-reporter=spec
 
 .PHONY: drill

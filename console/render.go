@@ -126,6 +126,9 @@ func percent(part, whole int64) string {
 
 // score is a sum of weights.
 func score(f float64) string {
+	if f >= 1000 {
+		return count(int64(f + .5))
+	}
 	s := strconv.FormatFloat(f, 'f', 2, 64)
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
