@@ -135,7 +135,11 @@ func (v *visit) connectErrors(w *work) []formError {
 
 // fieldOf is the field to which a refusal leads: mostly the tenant URL, which
 // says whom to ask.
+// Where the trouble is ours, no field is wrong.
 func fieldOf(r *control.Refusal) string {
+	if r.Status == http.StatusServiceUnavailable || r.Status == http.StatusInternalServerError {
+		return ""
+	}
 	switch r.Code {
 	case "sealed":
 		return "replace_sealed"

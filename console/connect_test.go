@@ -45,6 +45,17 @@ func TestConnectPutsTheAPIsWordsAtTheField(t *testing.T) {
 	}
 }
 
+func TestConnectBlamesNoFieldForATroubleOfOurs(t *testing.T) {
+	bubble(t, func(t *testing.T, v *visitor) {
+		v.api.Do(func() { v.api.Fail["/tenants/fresh/connection"] = consoletest.Standby })
+		v.post(connect, "tenant_url", "acme.halopsa.com", "client_id", "id", "client_secret", "right").leads(t, connect)
+		v.api.Do(func() { clear(v.api.Fail) })
+		a := v.get(connect)
+		a.shows(t, 200, "There is a problem", "This instance is on standby.", `value="acme.halopsa.com"`)
+		a.hides(t, `aria-invalid="true"`, "(failed)")
+	})
+}
+
 func TestConnectGoesThrough(t *testing.T) {
 	bubble(t, func(t *testing.T, v *visitor) {
 		v.post(connect, "tenant_url", "acme.halopsa.com", "client_id", "id", "client_secret", "right").leads(t, connect)

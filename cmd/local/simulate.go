@@ -126,7 +126,7 @@ func (h *house) simulate(ctx context.Context) error {
 		return fmt.Errorf("connecting the simulated tenant: %w", err)
 	}
 	h.log.Info("the simulated tenant is connected", "tenant", conn.Tenant, "state", conn.State)
-	fmt.Printf(welcome, h.ports.webhooks(), h.ports.api(), h.file("api-token"), h.ports.admin(), h.ports.kafka(), h.ports.clickhouse(), h.ports.halo(),
+	fmt.Printf(welcome, h.consoleLink(ctx, t.api), h.ports.webhooks(), h.ports.api(), h.file("api-token"), h.ports.admin(), h.ports.kafka(), h.ports.clickhouse(), h.ports.halo(),
 		h.ports.api(), h.file("api-token"), h.ports.clickhouse())
 	err = halotest.Traffic{Sim: t.Sim, Repeats: 0.05}.Run(ctx, perSecond)
 	if ctx.Err() != nil {
@@ -135,8 +135,21 @@ func (h *house) simulate(ctx context.Context) error {
 	return err
 }
 
+// consoleLink opens the console for the simulated tenant, once and within a
+// minute. Where there is none, what stands in its place is where to sign in.
+func (h *house) consoleLink(ctx context.Context, api *control.Client) string {
+	var link control.Link
+	want := control.LinkRequest{Path: "/console/" + string(demoTenant) + "/connection"}
+	if _, err := api.Ask(ctx, http.MethodPost, demoTenant, "/console-link", nil, want, &link); err != nil {
+		return "http://" + h.ports.api() + "/console/"
+	}
+	return link.URL
+}
+
 const welcome = `
 Everything is up.
+  console           %s
+                    (opens once, within a minute; later: bin/haloctl --tenant demo console, or sign in with the token)
   webhooks          http://%s
   control API       http://%s  (token in %s)
   metrics, health   http://%s/metrics
