@@ -52,14 +52,14 @@ func (v *visit) connect() error {
 	if w := v.under("connect"); w != nil {
 		if !w.Over() {
 			v.w.Header().Set("Refresh", "1")
-			return v.show(http.StatusOK, "progress", "Connecting HaloPSA", progressView{w, steps(-1), host(w.Typed.TenantURL)})
+			return v.show(http.StatusOK, "progress", "Connecting HaloPSA", progressView{w, steps(int(w.step.Load()), "now"), host(w.Typed.TenantURL)})
 		}
 		if w.err == nil {
 			v.drop("connect")
 			v.redirect(v.path("connection", "did", "connect"))
 			return nil
 		}
-		return v.connectForm(http.StatusOK, connectView{Typed: w.Typed, Errors: v.connectErrors(w), Steps: steps(failedAt(w.Refusal()))})
+		return v.connectForm(http.StatusOK, connectView{Typed: w.Typed, Errors: v.connectErrors(w), Steps: steps(int(w.step.Load()), "failed")})
 	}
 	return v.connectForm(http.StatusOK, connectView{})
 }
@@ -153,36 +153,20 @@ func fieldOf(r *control.Refusal) string {
 	return "tenant_url"
 }
 
-// steps are what a connect does, in order. at is where it failed; where that is
-// not known, none is marked.
-func steps(at int) []step {
+// steps are what a connect does, in order. Those before the one at which it is
+// are done; where that is not known, none is marked.
+func steps(at int, class string) []step {
 	all := []step{
-		{Words: "Find Halo", More: "Ask the tenant URL where its sign-in is."},
-		{Words: "Sign in", More: "Use the client ID and secret, and see which scopes they have."},
+		{Words: "Find Halo and sign in", More: "At the tenant URL, with the client ID and secret."},
+		{Words: "List the agents", More: "And the events that Halo can report."},
 		{Words: "Register the webhook", More: "“WorkSights AI Connector”, with its four events, and look whether Halo kept it."},
-		{Words: "List the agents", More: "And match them to WorkSights users by e-mail."},
+		{Words: "Match the agents", More: "To WorkSights users by e-mail."},
 	}
-	for i := range all {
-		switch {
-		case at < 0:
-		case i < at:
-			all[i].Class = "done"
-		case i == at:
-			all[i].Class = "failed"
-		}
+	for i := range all[:max(at, 0)] {
+		all[i].Class = "done"
+	}
+	if at >= 0 {
+		all[at].Class = class
 	}
 	return all
-}
-
-// failedAt is the step at which a refusal came; -1 where that is not known.
-func failedAt(r *control.Refusal) int {
-	switch r.Code {
-	case "tenant_url_invalid", "ca_bundle_invalid", "certificate_untrusted", "not_halo", "redirect_refused", "unreachable", "address_forbidden":
-		return 0
-	case "secret_wrong", "application_wrong", "scope_missing":
-		return 1
-	case "webhook_refused", "notification_refused", "permission_missing":
-		return 2
-	}
-	return -1
 }

@@ -30,8 +30,8 @@ func TestConnectSaysWhatWasLeftOut(t *testing.T) {
 
 func TestConnectPutsTheAPIsWordsAtTheField(t *testing.T) {
 	for name, c := range map[string]struct{ url, secret, field, words, step string }{
-		"a wrong secret": {"acme.halopsa.com", "wrong", "client_secret", "Halo does not accept this client ID and secret.", "Sign in <span class=\"hide\">(failed)"},
-		"a wrong host":   {"nowhere.example", "right", "tenant_url", "No host answers at this tenant URL.", "Find Halo <span class=\"hide\">(failed)"},
+		"a wrong secret": {"acme.halopsa.com", "wrong", "client_secret", "Halo does not accept this client ID and secret.", "Find Halo and sign in <span class=\"hide\">(failed)"},
+		"a wrong host":   {"nowhere.example", "right", "tenant_url", "No host answers at this tenant URL.", "Find Halo and sign in <span class=\"hide\">(failed)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, v *visitor) {
@@ -52,7 +52,7 @@ func TestConnectBlamesNoFieldForATroubleOfOurs(t *testing.T) {
 		v.api.Do(func() { clear(v.api.Fail) })
 		a := v.get(connect)
 		a.shows(t, 200, "There is a problem", "This instance is on standby.", `value="acme.halopsa.com"`)
-		a.hides(t, `aria-invalid="true"`, "(failed)")
+		a.hides(t, `aria-invalid="true"`)
 	})
 }
 
@@ -88,7 +88,7 @@ func TestAConnectShowsItsSteps(t *testing.T) {
 		*v.now = v.now.Add(12 * time.Second)
 		for range 2 { // a reload changes nothing
 			a := v.get(connect)
-			a.shows(t, 200, `data-page="progress"`, "Register the webhook", "12 seconds ago")
+			a.shows(t, 200, `data-page="progress"`, `List the agents <span class="hide">(done)`, `Register the webhook <span class="hide">(under way)`, "12 seconds ago")
 			if a.Header.Get("Refresh") != "1" {
 				t.Error("the page does not go on by itself")
 			}

@@ -3,6 +3,8 @@ package console
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
@@ -15,6 +17,7 @@ type work struct {
 	Name    string // connect, reconnect or refresh
 	Typed   control.Credentials
 	Started time.Time
+	step    atomic.Int32 // at which a connect is; -1 while that is not known
 	done    chan struct{}
 	err     error     // after done
 	ended   time.Time // after done
@@ -43,6 +46,8 @@ func (v *visit) begin(name string, typed control.Credentials, do func(context.Co
 	ctx, cancel := context.WithTimeout(g.ctx, control.Patience)
 	typed.ClientSecret = ""
 	w := &work{Name: name, Typed: typed, Started: v.now, done: make(chan struct{})}
+	w.step.Store(-1)
+	ctx = control.WithProgress(ctx, func(step string) { w.step.Store(int32(slices.Index(control.ConnectSteps(), step))) })
 	for k, old := range g.work {
 		if old.Over() && v.now.Sub(old.ended) > forgotten {
 			delete(g.work, k)

@@ -66,9 +66,11 @@ func (c *Care) connect(ctx context.Context, tn *tenant, by string, in control.Cr
 	if snap.Connected() && snap.TenantURL != cred.TenantURL {
 		return false, control.ErrConnectedElsewhere
 	}
+	control.Progress(ctx, control.StepSignIn)
 	if err := halo.Authenticate(ctx); err != nil {
 		return false, err
 	}
+	control.Progress(ctx, control.StepAgents)
 	if snap.Connected() && same(*snap.Credentials, cred) && c.whole(ctx, halo, snap) {
 		return false, nil
 	}
@@ -118,9 +120,11 @@ func (c *Care) connect(ctx context.Context, tn *tenant, by string, in control.Cr
 	}
 	tn.registering.Add(1)
 	defer tn.registering.Add(1)
+	control.Progress(ctx, control.StepWebhook)
 	if next, err = c.register(ctx, tn, turn, halo, cat, next); err != nil {
 		return false, err
 	}
+	control.Progress(ctx, control.StepMatching)
 	want := match.New(next, mappings).Desired()
 	if err := c.settle(ctx, tn, turn, halo, next, schemas.Change{By: by, Change: schemas.ChangeConnect}, want); err != nil {
 		return false, err

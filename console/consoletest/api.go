@@ -130,8 +130,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	hold := a.Hold
 	a.mu.Unlock()
-	if hold != nil && r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/connection") {
-		<-hold
+	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/connection") {
+		control.Progress(r.Context(), control.StepSignIn)
+		if hold != nil {
+			control.Progress(r.Context(), control.StepWebhook)
+			<-hold
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
