@@ -69,6 +69,7 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		Group:          group(cfg),
 		Instance:       cfg.PeerURL,
 		IngestURL:      cfg.PublicIngestURL,
+		ConsoleURL:     cfg.PublicConsoleURL,
 		AllowNets:      cfg.HaloAllowNets,
 		HealthInterval: cfg.HealthInterval,
 		Sealer:         sealer,
