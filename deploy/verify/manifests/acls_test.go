@@ -68,7 +68,7 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	may("processor", "DescribeConfigs", "topic", topics.Mappings, topics.Erasures, topics.Activities, topics.Skipped, topics.Dead)
 	may("sink", "DescribeConfigs", "topic", topics.Erasures)
 	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
-	may("connect", "Read", "group", "connect")
+	may("connect", "Read", "group", ".connect")
 	for _, operation := range []string{"Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs"} {
 		may("haloctl", operation, "topic", "*")
 	}
@@ -150,7 +150,7 @@ func TestApplyShMakesTheCommands(t *testing.T) {
 	for _, want := range []string{
 		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events --topic eu.deliveries\n",
 		"--allow-principal User:processor --operation Read --topic eu.events --group eu.processor\n",
-		"--allow-principal User:haloctl --operation Create --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
+		"--allow-principal User:haloctl --operation Create --operation Alter --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
 		"SCRAM-SHA-512=password=secret2\n",
 	} {
 		if !strings.Contains(calls, want) {
