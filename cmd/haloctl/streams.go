@@ -109,6 +109,9 @@ func environment[T config.Checked](s *streams) (T, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("%w: %w", errUsage, err)
 	}
+	if strangers := config.Strangers(s.environ); s.check && len(strangers) > 0 {
+		return cfg, fmt.Errorf("%w: %w", errUsage, errors.Join(strangers...))
+	}
 	if s.check || s.printConfig {
 		return cfg, errEnough
 	}

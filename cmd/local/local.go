@@ -72,6 +72,8 @@ func check(cfg config.Local) error {
 	var errs []error
 	if info, err := os.Stat(cfg.DataDir); err == nil && !info.IsDir() {
 		errs = append(errs, fmt.Errorf("DATA_DIR: %s is not a directory", cfg.DataDir))
+	} else if err := writable(cfg.DataDir); err != nil {
+		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
 	}
 	if _, err := engine.FindLibrary(cfg.LibchdbPath); err != nil {
 		errs = append(errs, fmt.Errorf("LIBCHDB_PATH: %w", err))
@@ -83,6 +85,23 @@ func check(cfg config.Local) error {
 		errs = append(errs, fmt.Errorf("DATA_DIR: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// writable tries to write where dir is or will be made, and leaves nothing
+// behind. Asking for permissions would say nothing of a disk that is mounted
+// for reading only, and nothing to root.
+func writable(dir string) error {
+	for {
+		if _, err := os.Stat(dir); err == nil || !absent(err) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	probe, err := os.MkdirTemp(dir, ".check-")
+	if err != nil {
+		return fmt.Errorf("cannot be written: %w", err)
+	}
+	return os.Remove(probe)
 }
 
 // absent reports that a file is not there, or nothing to hold it.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/program"
 	"github.com/worksights/halo-connector/connect/access"
 	"github.com/worksights/halo-connector/connect/vault"
@@ -89,5 +90,30 @@ func TestCheckLooksAtWhatTheStartWouldStumbleOver(t *testing.T) {
 	}
 	if status, said := starts(t, []string{"DATA_DIR=" + keyset, library(t)}, "--check"); status != program.Usage || !strings.Contains(said, "not a directory") {
 		t.Errorf("a file in the place of the directory: %d %q", status, said)
+	}
+}
+
+func TestTheDemoIsAskedForInEveryFormOfAFlag(t *testing.T) {
+	for args, want := range map[string]bool{
+		"--demo": true, "-demo": true, "--demo=true": true, "-demo=1": true, "--demo=false": false, "--demo=0": false, "demo": false, "--engines-only": false, "": false,
+	} {
+		if got := wantsDemo(strings.Fields(args)); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+}
+
+func TestADataDirectoryThatCannotBeWrittenIsNamed(t *testing.T) {
+	for _, dir := range []string{"/proc/halo", "/proc/halo/var/deep"} { // nobody may, not even root
+		if err := check(config.Local{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "DATA_DIR: cannot be written") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+	parent := t.TempDir()
+	if err := writable(filepath.Join(parent, "not", "there", "yet")); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(parent); err != nil || len(left) != 0 {
+		t.Errorf("the check left %v, %v", left, err)
 	}
 }

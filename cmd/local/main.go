@@ -6,6 +6,8 @@ import (
 	"context"
 	"flag"
 	"os"
+	"strconv"
+	"strings"
 
 	"github.com/worksights/halo-connector/cmd/internal/config"
 	"github.com/worksights/halo-connector/cmd/internal/program"
@@ -23,12 +25,27 @@ func run(args, environ []string) int {
 	defer stop()
 	l := &local{}
 	p := l.program()
-	for _, arg := range args {
-		if arg == "--demo" || arg == "-demo" {
-			return runDemo(ctx, stop, l, p, args, environ)
-		}
+	if wantsDemo(args) {
+		return runDemo(ctx, stop, l, p, args, environ)
 	}
 	return p.Main(ctx, args, environ, os.Stdout, os.Stderr)
+}
+
+// wantsDemo reads one flag before the others are: the demo has an environment of
+// its own. It knows the flag in every form that package flag does; a value that
+// is none is left for it to refuse.
+func wantsDemo(args []string) (wanted bool) {
+	for _, arg := range args {
+		name, value, given := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
+		if name != "demo" || !strings.HasPrefix(arg, "-") {
+			continue
+		}
+		wanted = true
+		if given {
+			wanted, _ = strconv.ParseBool(value)
+		}
+	}
+	return wanted
 }
 
 func (l *local) program() program.Program[config.Local] {

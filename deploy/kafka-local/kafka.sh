@@ -12,6 +12,9 @@
 #
 #   KAFKA_LOCAL_LIB         where the jars lie (default: the user's cache)
 #   KAFKA_LOCAL_PROPERTIES  lines that are added to every node's server.properties
+#   KAFKA_LOCAL_LISTENERS   further listeners of a single node, NAME://127.0.0.1:PORT
+#                           and so on, and KAFKA_LOCAL_PROTOCOLS what they speak, such
+#                           as NAME:SSL; their settings are properties
 #   KAFKA_LOCAL_HEAP        heap of one node (default 384m)
 #
 # Exit code 69: Java or Maven is absent, so there can be no Kafka here.
@@ -48,6 +51,7 @@ fetch() {
 # properties ID NODE... prints the node's server.properties.
 properties() {
 	local id=$1 n=0 voters="" mine="" replicas isr
+	local further=${KAFKA_LOCAL_LISTENERS:-} protocols=${KAFKA_LOCAL_PROTOCOLS:-}
 	shift
 	for node in "$@"; do
 		n=$((n + 1))
@@ -62,9 +66,9 @@ properties() {
 		process.roles=broker,controller
 		node.id=$id
 		controller.quorum.voters=$voters
-		listeners=CLIENT://127.0.0.1:${mine%:*},CONTROLLER://127.0.0.1:${mine#*:}
-		advertised.listeners=CLIENT://127.0.0.1:${mine%:*}
-		listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+		listeners=CLIENT://127.0.0.1:${mine%:*},CONTROLLER://127.0.0.1:${mine#*:}${further:+,$further}
+		advertised.listeners=CLIENT://127.0.0.1:${mine%:*}${further:+,$further}
+		listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT${protocols:+,$protocols}
 		inter.broker.listener.name=CLIENT
 		controller.listener.names=CONTROLLER
 		log.dirs=$dir/$id/data

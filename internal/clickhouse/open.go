@@ -71,16 +71,17 @@ func Database(dsn string) (string, error) {
 	return opts.Auth.Database, nil
 }
 
-// encrypted adds to a DSN of https what the driver wants to hear beside it.
+// encrypted adds to a DSN of https what the driver wants to hear beside it. Of
+// several hosts the URL is none that net/url reads.
 func encrypted(dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil || u.Scheme != "https" || u.Query().Has("secure") {
+	base, query, _ := strings.Cut(dsn, "?")
+	if values, err := url.ParseQuery(query); err != nil || values.Has("secure") || !strings.HasPrefix(dsn, "https://") {
 		return dsn
 	}
-	q := u.Query()
-	q.Set("secure", "true")
-	u.RawQuery = q.Encode()
-	return u.String()
+	if query != "" {
+		query += "&"
+	}
+	return base + "?" + query + "secure=true"
 }
 
 func options(dsn string) (*ch.Options, error) {

@@ -157,7 +157,9 @@ func (f *File[T]) look() {
 	}
 	is := sight{sha256.Sum256(content), info.Mode()}
 	first := f.seen == sight{}
-	if is != f.seen {
+	// What was refused is tried again: of a certificate and its key one comes
+	// after the other.
+	if is != f.seen || f.judged != nil {
 		f.held, f.judged = f.parse(content, info, f.held)
 		f.seen = is
 	} else if f.fault == nil {

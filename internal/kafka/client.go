@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/fresh"
 )
 
 // The bounds of the clients. They are sized for a stage that stays below
@@ -195,10 +197,10 @@ func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registe
 		// How long a new partition may go unread: producers find it within as
 		// long, and what they put there waits for the consumers. Asking six times a
 		// minute is free.
-		kgo.MetadataMaxAge(10*time.Second),
+		kgo.MetadataMaxAge(10 * time.Second),
 		kgo.RetryBackoffFn(backoff),
 		// A host that swallows packets must not use up a request's deadline.
-		kgo.DialTimeout(3 * time.Second),
+		kgo.DialTimeout(dialTimeout),
 		kgo.RequestTimeoutOverhead(5 * time.Second),
 		// Halo is quiet for minutes at a time. With the default of 30 s the
 		// next delivery would pay for a new connection, TLS and SASL in its
@@ -207,7 +209,11 @@ func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registe
 		// We have metrics; brokers need not collect them from us.
 		kgo.DisableClientMetrics(),
 	}
-	opts = append(opts, cfg.security()...)
+	security, err := cfg.security(fresh.Options{Log: log, Registry: reg})
+	if err != nil {
+		return nil, fmt.Errorf("kafka client %s: %w", name, err)
+	}
+	opts = append(opts, security...)
 	opts = append(opts, own...)
 	opts = append(opts, last...)
 	cl, err := kgo.NewClient(opts...)
@@ -220,6 +226,9 @@ func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registe
 	}
 	return cl, nil
 }
+
+// dialTimeout bounds connecting to a broker.
+const dialTimeout = 3 * time.Second
 
 // backoff waits 50 ms after the first failure and doubles up to a second, give
 // or take a quarter. The default begins at 250 ms and ends at five seconds: a

@@ -14,7 +14,7 @@
 package kafka
 
 import (
-	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -22,9 +22,11 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -32,9 +34,11 @@ import (
 var (
 	ErrNoBrokers     = errors.New("no Kafka broker is configured")
 	ErrBroker        = errors.New("not a broker address host:port")
-	ErrMechanism     = errors.New("SASL mechanism is not PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+	ErrMechanism     = errors.New("SASL mechanism is not PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
 	ErrNoCredentials = errors.New("SASL mechanism without user or password")
 	ErrNoMechanism   = errors.New("SASL user or password without mechanism")
+	ErrTLS           = errors.New("client certificate for the brokers")
+	ErrOAuth         = errors.New("OAUTHBEARER")
 )
 
 // The SASL mechanisms of [Config.SASLMechanism].
@@ -42,15 +46,18 @@ const (
 	Plain       = "PLAIN"
 	ScramSHA256 = "SCRAM-SHA-256"
 	ScramSHA512 = "SCRAM-SHA-512"
+	OAuthBearer = "OAUTHBEARER"
 )
 
 // Config says how to reach the brokers.
 type Config struct {
 	Brokers       []string // host:port each; one that answers is enough
-	TLS           bool     // verified against the system's roots; there is no "skip verification"
-	SASLMechanism string   // "" (none), Plain, ScramSHA256 or ScramSHA512
-	SASLUser      string
+	TLS           bool     // verified; there is no "skip verification". A file of TLSFiles implies it
+	TLSFiles      TLSFiles
+	SASLMechanism string // "" (none), Plain, ScramSHA256, ScramSHA512 or OAuthBearer
+	SASLUser      string // of Plain and the Scrams
 	SASLPassword  schemas.Secret
+	OAuth         OAuth  // of OAuthBearer
 	ClientID      string // names the process in the brokers' logs and in our metrics; the stage's name
 }
 
@@ -78,26 +85,43 @@ func (c Config) Validate() error {
 		if c.SASLUser == "" || c.SASLPassword == "" {
 			errs = append(errs, fmt.Errorf("%w: %s", ErrNoCredentials, c.SASLMechanism))
 		}
+	case OAuthBearer:
+		if credentials {
+			errs = append(errs, fmt.Errorf("%w takes no SASL user or password", ErrOAuth))
+		}
 	default:
 		errs = append(errs, fmt.Errorf("%w: %q", ErrMechanism, c.SASLMechanism))
+	}
+	if c.SASLMechanism == OAuthBearer || c.OAuth != (OAuth{}) {
+		errs = append(errs, c.OAuth.validate(c.SASLMechanism == OAuthBearer)...)
+	}
+	if (c.TLSFiles.Cert == "") != (c.TLSFiles.Key == "") {
+		errs = append(errs, fmt.Errorf("%w: want both the certificate and its key, or neither", ErrTLS))
 	}
 	return errors.Join(errs...)
 }
 
 func isHostPort(s string) bool {
 	host, port, err := net.SplitHostPort(s)
-	if err != nil || host == "" {
+	if err != nil || host == "" || strings.ContainsAny(s, " \t\r\n") {
 		return false
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n > 0
 }
 
-// security is TLS and SASL as client options.
-func (c Config) security() []kgo.Opt {
+// security is TLS and SASL as client options. It reads the files that the
+// configuration names.
+func (c Config) security(o fresh.Options) ([]kgo.Opt, error) {
 	var opts []kgo.Opt
-	if c.TLS {
-		opts = append(opts, kgo.DialTLSConfig(&tls.Config{MinVersion: tls.VersionTLS12}))
+	trust := func() (*x509.CertPool, error) { return nil, nil }
+	if c.TLS || c.TLSFiles != (TLSFiles{}) {
+		d, err := c.TLSFiles.dialer(o)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, kgo.Dialer(d.dial))
+		trust = d.alsoTheirs
 	}
 	user, pass := c.SASLUser, c.SASLPassword.Reveal()
 	switch c.SASLMechanism {
@@ -107,6 +131,8 @@ func (c Config) security() []kgo.Opt {
 		opts = append(opts, kgo.SASL(scram.Auth{User: user, Pass: pass}.AsSha256Mechanism()))
 	case ScramSHA512:
 		opts = append(opts, kgo.SASL(scram.Auth{User: user, Pass: pass}.AsSha512Mechanism()))
+	case OAuthBearer:
+		opts = append(opts, kgo.SASL(oauth.Oauth(newTokens(c.OAuth, trust).authenticate)))
 	}
-	return opts
+	return opts, nil
 }

@@ -121,7 +121,7 @@ func TestARefusedTopicIsReported(t *testing.T) {
 
 func TestEndOffsetsKnowAPartitionThatWasJustAdded(t *testing.T) {
 	c := kafkatest.New(t, kfake.SeedTopics(1, "log"))
-	cl := c.Client(t, kgo.MetadataMinAge(time.Minute))
+	cl := c.Client(t, kgo.MetadataMinAge(time.Minute), kgo.MetadataMaxAge(time.Hour))
 	end := func() map[int32]int64 {
 		t.Helper()
 		offsets, err := kafka.EndOffsets(t.Context(), cl, "log")

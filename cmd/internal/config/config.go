@@ -11,9 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
@@ -41,10 +39,17 @@ func (c Log) check() (errs []error) {
 // Kafka says how to reach the brokers, and under which names our topics are.
 type Kafka struct {
 	KafkaBrokers       []string       `env:"KAFKA_BROKERS" envDefault:"127.0.0.1:9092" desc:"host:port of one or more brokers, separated by commas"`
-	KafkaTLS           bool           `env:"KAFKA_TLS" envDefault:"false" desc:"speak TLS to the brokers, checked against the system's roots"`
-	KafkaSASLMechanism string         `env:"KAFKA_SASL_MECHANISM" desc:"PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: none"`
-	KafkaSASLUser      string         `env:"KAFKA_SASL_USER" desc:"user for the mechanism"`
-	KafkaSASLPassword  schemas.Secret `env:"KAFKA_SASL_PASSWORD" secret:"file" desc:"password for the mechanism"`
+	KafkaTLS           bool           `env:"KAFKA_TLS" envDefault:"false" desc:"speak TLS to the brokers, checked against the system's roots or KAFKA_TLS_CA_FILE; each of the three files implies it"`
+	KafkaTLSCA         string         `env:"KAFKA_TLS_CA_FILE" desc:"PEM file of the authorities that vouch for the brokers, read again when it changes; empty: the system's"`
+	KafkaTLSCert       string         `env:"KAFKA_TLS_CERT_FILE" desc:"PEM file of the client's certificate and its chain; read again when it changes; empty: none"`
+	KafkaTLSKey        string         `env:"KAFKA_TLS_KEY_FILE" desc:"PEM file of the certificate's key; empty: none"`
+	KafkaSASLMechanism string         `env:"KAFKA_SASL_MECHANISM" desc:"PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; empty: none"`
+	KafkaSASLUser      string         `env:"KAFKA_SASL_USER" desc:"user for PLAIN and SCRAM; empty: none"`
+	KafkaSASLPassword  schemas.Secret `env:"KAFKA_SASL_PASSWORD" secret:"file" desc:"password for PLAIN and SCRAM; empty: none"`
+	KafkaOAuthTokenURL string         `env:"KAFKA_OAUTH_TOKEN_URL" desc:"where OAUTHBEARER gets its tokens, by the grant of client credentials; https, or http on loopback; empty: none"`
+	KafkaOAuthClientID string         `env:"KAFKA_OAUTH_CLIENT_ID" desc:"client id for OAUTHBEARER; empty: none"`
+	KafkaOAuthSecret   schemas.Secret `env:"KAFKA_OAUTH_CLIENT_SECRET" secret:"file" desc:"client secret for OAUTHBEARER; empty: none"`
+	KafkaOAuthScope    string         `env:"KAFKA_OAUTH_SCOPE" desc:"scope to ask for; empty: none"`
 	TopicPrefix        string         `env:"TOPIC_PREFIX" envDefault:"halo." desc:"begins the names of all topics"`
 }
 
@@ -56,7 +61,11 @@ func (c Kafka) Client(stage string) kafka.Config {
 		SASLMechanism: c.KafkaSASLMechanism,
 		SASLUser:      c.KafkaSASLUser,
 		SASLPassword:  c.KafkaSASLPassword,
-		ClientID:      stage,
+		TLSFiles:      kafka.TLSFiles{CA: c.KafkaTLSCA, Cert: c.KafkaTLSCert, Key: c.KafkaTLSKey},
+		OAuth: kafka.OAuth{
+			TokenURL: c.KafkaOAuthTokenURL, ClientID: c.KafkaOAuthClientID, ClientSecret: c.KafkaOAuthSecret, Scope: c.KafkaOAuthScope,
+		},
+		ClientID: stage,
 	}
 }
 
@@ -64,12 +73,21 @@ func (c Kafka) Client(stage string) kafka.Config {
 func (c Kafka) Topics() schemas.Topics { return schemas.NewTopics(c.TopicPrefix) }
 
 func (c Kafka) check() (errs []error) {
-	for _, err := range each(c.Client("").Validate()) {
+	client := c.Client("")
+	for _, err := range each(client.Validate()) {
 		name := "KAFKA_SASL_MECHANISM, KAFKA_SASL_USER, KAFKA_SASL_PASSWORD"
-		if errors.Is(err, kafka.ErrBroker) || errors.Is(err, kafka.ErrNoBrokers) {
+		switch {
+		case errors.Is(err, kafka.ErrBroker), errors.Is(err, kafka.ErrNoBrokers):
 			name = "KAFKA_BROKERS"
+		case errors.Is(err, kafka.ErrTLS):
+			name = "KAFKA_TLS_CERT_FILE, KAFKA_TLS_KEY_FILE"
+		case errors.Is(err, kafka.ErrOAuth):
+			name = "KAFKA_SASL_MECHANISM, KAFKA_OAUTH_TOKEN_URL, KAFKA_OAUTH_CLIENT_ID, KAFKA_OAUTH_CLIENT_SECRET"
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", name, err))
+	}
+	if (c.KafkaTLSCert == "") == (c.KafkaTLSKey == "") { // else it is said above
+		errs = append(errs, each(client.TLSFiles.Check())...)
 	}
 	return append(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix)...)
 }
@@ -116,21 +134,10 @@ func (c Batch) check() (errs []error) {
 
 // ClickHouse says how to reach the database.
 type ClickHouse struct {
-	ClickHouseDSN DSN `env:"CLICKHOUSE_DSN" secret:"file" envDefault:"http://127.0.0.1:8123/worksights" desc:"clickhouse://user:password@host:9000/worksights or http(s)://…:8123/worksights"`
+	ClickHouseDSN DSN `env:"CLICKHOUSE_DSN" secret:"file" envDefault:"http://127.0.0.1:8123/worksights" desc:"clickhouse://user:password@host:9000/worksights or http(s)://…:8123/worksights; several hosts separated by commas, asked in order"`
 }
 
-func (c ClickHouse) check() []error {
-	u, err := url.Parse(c.ClickHouseDSN.Reveal())
-	switch {
-	case err != nil:
-		return []error{errors.New("CLICKHOUSE_DSN: not a URL")} // url.Parse quotes its input, password and all
-	case !oneOf(u.Scheme, "clickhouse", "tcp", "http", "https"):
-		return []error{fmt.Errorf("CLICKHOUSE_DSN: want clickhouse://, http:// or https://, not %q", u.Scheme)}
-	case u.Host == "" || strings.Trim(u.Path, "/") == "":
-		return []error{errors.New("CLICKHOUSE_DSN: host or database is missing")}
-	}
-	return nil
-}
+func (c ClickHouse) check() []error { return c.ClickHouseDSN.check("CLICKHOUSE_DSN") }
 
 // Retention is how long ClickHouse keeps rows.
 type Retention struct {
@@ -179,7 +186,7 @@ type Console struct {
 
 // Halo is how the control plane treats customers' Halo instances.
 type Halo struct {
-	HaloAllowNets  halopsa.Nets  `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback, for one tenant (acme=10.1.0.0/16) or for all; only there may a tenant URL be http://"`
+	HaloAllowNets  halopsa.Nets  `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback, for one tenant (acme=10.1.0.0/16) or for all; only there may a tenant URL be http://; empty: none"`
 	HealthInterval time.Duration `env:"HEALTH_INTERVAL" envDefault:"5m" desc:"how often each connection's health is checked"`
 }
 
@@ -188,36 +195,6 @@ func (c Halo) check() []error {
 		return []error{fmt.Errorf("HEALTH_INTERVAL: want 1s or more, not %v", c.HealthInterval)}
 	}
 	return nil
-}
-
-// DSN is a URL whose password is not printed.
-type DSN string
-
-// Reveal returns the URL with its password.
-func (d DSN) Reveal() string { return string(d) }
-
-// String is the URL with its password, in whichever place, replaced. What is no
-// URL with a host may be anything, such as one whose scheme was forgotten
-// ("user:password@host"): it is not shown.
-func (d DSN) String() string {
-	u, err := url.Parse(string(d))
-	if d != "" && (err != nil || u.Host == "") {
-		return "[redacted]"
-	}
-	q := u.Query()
-	for name, values := range q {
-		inner, err := url.Parse(values[0]) // such as http_proxy
-		switch {
-		case strings.Contains(strings.ToLower(name), "password"):
-			q.Set(name, "xxxxx")
-		case err != nil || inner.User != nil || inner.Opaque != "":
-			q.Set(name, "[redacted]")
-		default:
-			continue
-		}
-		u.RawQuery = q.Encode()
-	}
-	return u.Redacted()
 }
 
 func checkPrefix(name, prefix string) []error {

@@ -16,7 +16,7 @@ func TestDefaultsAreUsable(t *testing.T) {
 		"migrate":   func() error { _, err := Load[Migrate](nil); return err },
 		"client":    func() error { _, err := Load[Client](nil); return err },
 		"connect": func() error {
-			_, err := Load[Connect]([]string{"KEYSET_FILE=k", "API_TOKENS_FILE=t"})
+			_, err := Load[Connect]([]string{"KEYSET_FILE=k", "API_TOKENS_FILE=t", "PUBLIC_INGEST_URL=https://hooks.example"})
 			return err
 		},
 	} {

@@ -18,7 +18,7 @@ type Checked interface{ Validate() error }
 // names each variable at fault and says what it wants.
 func Load[T Checked](environ []string) (T, error) {
 	vars := env.ToMap(environ)
-	unread := secretFiles(vars, Describe[T]())
+	unread := append(blanks(vars, Describe[T]()), secretFiles(vars, Describe[T]())...)
 	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: vars})
 	unparsed := explained[T](err, vars)
 	if len(unparsed) > 0 {
@@ -30,6 +30,27 @@ func Load[T Checked](environ []string) (T, error) {
 		return cfg, joined(unread, unparsed, []error{err})
 	}
 	return cfg, joined(unread, unparsed, each(cfg.Validate()))
+}
+
+// blanks refuses variables that are set and empty, where nothing says what that
+// means: the default would stand in for what a template did not fill, and an
+// empty KAFKA_BROKERS would be a broker on loopback. It removes them from vars.
+func blanks(vars map[string]string, known []Variable) (errs []error) {
+	for _, v := range known {
+		if value, set := vars[v.Name]; !set || value != "" || strings.Contains(v.Description, "empty: ") {
+			continue
+		}
+		if v.File && vars[v.FileName()] != "" {
+			continue
+		}
+		delete(vars, v.Name)
+		if v.Default != "" {
+			errs = append(errs, fmt.Errorf("%s: set and empty; leave it out for %s", v.Name, v.Default))
+		} else {
+			errs = append(errs, fmt.Errorf("%s: set and empty; leave it out, or say what is meant", v.Name))
+		}
+	}
+	return errs
 }
 
 // explained replaces the parser's errors, which name Go's fields and quote the

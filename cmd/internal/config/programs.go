@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
+	"time"
 
 	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/processor"
@@ -127,11 +127,11 @@ func (c Connect) Validate() error {
 	if c.PeerURL != "" {
 		errs = append(errs, checkURL("PEER_URL", c.PeerURL)...)
 	}
-	if _, err := clickhouse.Database(c.Erase()); c.EraseDSN != "" && err != nil {
-		errs = append(errs, fmt.Errorf("CLICKHOUSE_ERASE_DSN: %w", err))
+	if c.EraseDSN != "" {
+		errs = append(errs, c.EraseDSN.check("CLICKHOUSE_ERASE_DSN")...)
 	}
-	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), checkURL("PUBLIC_INGEST_URL", c.PublicIngestURL),
-		errs, c.Halo.check(), c.ClickHouse.check(), c.Kafka.check(), c.Log.check())
+	return joined(checkAddr("LISTEN_ADDR", c.ListenAddr), checkAddr("ADMIN_ADDR", c.AdminAddr), checkPublicURL("PUBLIC_INGEST_URL", c.PublicIngestURL, c.HaloAllowNets),
+		errs, c.Console.check(), c.Halo.check(), c.ClickHouse.check(), c.Kafka.check(), c.Log.check())
 }
 
 // Local is the environment of all stages on one machine. Addresses of engines
@@ -142,6 +142,7 @@ type Local struct {
 	Simulate        bool   `env:"SIMULATE" envDefault:"false" desc:"also run a simulated HaloPSA, connected as tenant demo, with lifelike traffic"`
 	LibchdbPath     string `env:"LIBCHDB_PATH" desc:"the ClickHouse library; default: beside the program, then the user's cache"`
 	PublicIngestURL string `env:"PUBLIC_INGEST_URL" desc:"the ingest edge as Halo reaches it; default: its loopback address"`
+	TZ              string `env:"TZ" desc:"time zone in which the embedded ClickHouse shows times, such as Europe/Berlin; empty: the machine's"`
 	Edge
 	Weights
 	Batch
@@ -166,7 +167,10 @@ func (c Local) Validate() error {
 	if c.PublicIngestURL != "" {
 		errs = append(errs, checkURL("PUBLIC_INGEST_URL", c.PublicIngestURL)...)
 	}
-	return joined(errs, checkPrefix("TOPIC_PREFIX", c.TopicPrefix), c.Edge.check(), c.Weights.check(), c.Batch.check(), c.Retention.check(), c.Halo.check(), c.Tracing.check(), c.Log.check())
+	if _, err := time.LoadLocation(strings.TrimPrefix(c.TZ, ":")); err != nil {
+		errs = append(errs, fmt.Errorf("TZ: there is no time zone %q; want a name such as Europe/Berlin", c.TZ))
+	}
+	return joined(errs, c.Console.check(), checkPrefix("TOPIC_PREFIX", c.TopicPrefix), c.Edge.check(), c.Weights.check(), c.Batch.check(), c.Retention.check(), c.Halo.check(), c.Tracing.check(), c.Log.check())
 }
 
 // Topics is the environment of haloctl topics apply.
@@ -227,18 +231,6 @@ type Client struct {
 
 // Validate reports all that is wrong, joined.
 func (c Client) Validate() error { return joined(checkURL("HALOCTL_URL", c.URL)) }
-
-func checkURL(name, s string) []error {
-	u, err := url.Parse(s)
-	if err != nil || u.User != nil || u.Opaque != "" {
-		// Not quoted: there may be a password in it.
-		return []error{fmt.Errorf("%s: want http(s)://host[:port], without a user name", name)}
-	}
-	if u.Host == "" || !oneOf(u.Scheme, "http", "https") || strings.Trim(u.Path, "/") != "" && u.RawQuery != "" {
-		return []error{fmt.Errorf("%s: want http(s)://host[:port], not %q", name, s)}
-	}
-	return nil
-}
 
 // each takes joined errors apart.
 func each(err error) []error {

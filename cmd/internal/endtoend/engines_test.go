@@ -28,10 +28,11 @@ type breakable interface {
 
 // engines are Kafka and ClickHouse of one stack.
 type engines struct {
-	brokers      string  // as for KAFKA_BROKERS
-	prefix       string  // as for TOPIC_PREFIX
-	clickhouseAt url.URL // its HTTP interface, with user and password
-	native       string  // DSN of its native protocol, "" where it has none
+	brokers      string   // as for KAFKA_BROKERS
+	properties   []string // further ones of brokers of our own
+	prefix       string   // as for TOPIC_PREFIX
+	clickhouseAt url.URL  // its HTTP interface, with user and password
+	native       string   // DSN of its native protocol, "" where it has none
 	database     string
 
 	// nil: it was given to us and is not ours to break.

@@ -218,7 +218,7 @@ func (s *stack) startBrokers(nodes int) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
-	cluster, err := kafkalocal.Start(ctx, nodes, filepath.Join(s.dir, "kafka"))
+	cluster, err := kafkalocal.Start(ctx, nodes, filepath.Join(s.dir, "kafka"), s.properties...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

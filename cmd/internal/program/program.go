@@ -40,7 +40,8 @@ type Program[T config.Checked] struct {
 	Flags func(*flag.FlagSet)
 	// Check finds what is wrong with a good environment's surroundings, such as
 	// a file that is named in it and is not there; nil: nothing can be. It
-	// changes nothing and dials nothing. Each error begins with its variable.
+	// leaves nothing behind and dials nothing. Each error begins with its
+	// variable.
 	Check func(T) error
 	// Daemon picks the daemon's part of the configuration.
 	Daemon func(T) daemon.Config
@@ -60,11 +61,13 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 	if p.Flags != nil {
 		p.Flags(flags)
 	}
-	flags.Usage = func() { p.usage(flags) }
+	flags.Usage = func() {}
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
+		p.usage(flags, stdout)
 		return OK
-	case err != nil:
+	case err != nil: // the flags have said what is wrong
+		fmt.Fprintf(stderr, "See %s --help.\n", p.Name)
 		return Usage
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "%s: takes no arguments, only flags and the environment; see --help\n", p.Name)
@@ -97,6 +100,10 @@ func (p Program[T]) Main(ctx context.Context, args, environ []string, stdout, st
 		}
 	}
 	if *check {
+		if strangers := config.Strangers(environ); len(strangers) > 0 {
+			fmt.Fprintf(stderr, "%s: the environment names what nobody reads:\n%v\n", p.Name, errors.Join(strangers...))
+			return Usage
+		}
 		return OK
 	}
 	d := p.Daemon(cfg)
@@ -131,8 +138,8 @@ func (p Program[T]) ask(ctx context.Context, cfg T, stdout, stderr io.Writer) in
 	return OK
 }
 
-func (p Program[T]) usage(flags *flag.FlagSet) {
-	w := flags.Output()
+func (p Program[T]) usage(flags *flag.FlagSet, w io.Writer) {
+	flags.SetOutput(w)
 	fmt.Fprintf(w, "%s: %s\n\nFlags:\n", p.Name, p.About)
 	flags.PrintDefaults()
 	fmt.Fprintf(w, "\nEnvironment (name, default, meaning):\n")

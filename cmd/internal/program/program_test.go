@@ -119,3 +119,25 @@ func TestWhatTheStartWouldFindWrongIsSaidByCheck(t *testing.T) {
 		t.Error("something was built")
 	}
 }
+
+func TestHelpIsWhatWasAskedForAndGoesToStandardOutput(t *testing.T) {
+	p := sample(nil)
+	var out, errs bytes.Buffer
+	if status := p.Main(t.Context(), []string{"--help"}, nil, &out, &errs); status != OK || errs.Len() > 0 || !strings.Contains(out.String(), "KAFKA_BROKERS") || !strings.Contains(out.String(), "-check") {
+		t.Errorf("%d, on stdout %q, on stderr %q", status, &out, &errs)
+	}
+	out.Reset()
+	if status := p.Main(t.Context(), []string{"--halp"}, nil, &out, &errs); status != Usage || out.Len() > 0 || !strings.Contains(errs.String(), "halp") || strings.Contains(errs.String(), "KAFKA_BROKERS") {
+		t.Errorf("a misspelt flag: %d, on stdout %q, on stderr %q", status, &out, &errs)
+	}
+}
+
+func TestCheckFindsAVariableThatIsAllButOurs(t *testing.T) {
+	var out, errs bytes.Buffer
+	if status := sample(nil).Main(t.Context(), []string{"--check"}, []string{"KAFKA_BROKER=a:1"}, &out, &errs); status != Usage || !strings.Contains(errs.String(), "KAFKA_BROKER: ") {
+		t.Errorf("%d %q", status, &errs)
+	}
+	if status := sample(nil).Main(t.Context(), []string{"--check"}, []string{"KAFKA_BROKERS=a:1"}, &out, &errs); status != OK {
+		t.Errorf("a good one: %d %q", status, &errs)
+	}
+}

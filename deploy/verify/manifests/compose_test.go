@@ -43,7 +43,7 @@ func project(t *testing.T) *types.Project {
 	if out, err := exec.Command("bash", filepath.Join(dir, "compose/secrets.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
-	options, err := cli.NewProjectOptions([]string{filepath.Join(dir, "compose.yaml")}, cli.WithProfiles([]string{"*"}))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(dir, "compose.yaml")}, cli.WithProfiles([]string{"*"}), cli.WithEnv([]string{"PUBLIC_INGEST_URL=https://hooks.example"}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/worksights/halo-connector/connect/halopsa"
+)
+
+// checkURL checks the address of a server of ours: to what it says, paths are
+// added.
+func checkURL(name, s string) []error {
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil || u.Opaque != "" {
+		// Not quoted: there may be a password in it.
+		return []error{fmt.Errorf("%s: want http(s)://host[:port], without a user name", name)}
+	}
+	switch {
+	case u.Hostname() == "" || !oneOf(u.Scheme, "http", "https"):
+		return []error{fmt.Errorf("%s: want http(s)://host[:port], not %q", name, s)}
+	case u.RawQuery != "" || u.ForceQuery:
+		return []error{fmt.Errorf("%s: a query has no place in it: %q", name, s)}
+	case strings.Contains(s, "#"):
+		return []error{fmt.Errorf("%s: a fragment has no place in it: %q", name, s)}
+	case strings.HasSuffix(u.Host, ":"):
+		return []error{fmt.Errorf("%s: the port is missing after the colon: %q", name, s)}
+	case u.Port() != "":
+		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+			return []error{fmt.Errorf("%s: there is no port %s", name, u.Port())}
+		}
+	}
+	return nil
+}
+
+// checkPublicURL checks the address that is registered in customers' Halos. From
+// there a loopback address leads nowhere, and http:// shows the secret to
+// everybody on the way; both are for networks that are allowed by name.
+func checkPublicURL(name, s string, nets halopsa.Nets) []error {
+	if errs := checkURL(name, s); errs != nil {
+		return errs
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return []error{fmt.Errorf("%s: not a URL", name)}
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	named := err == nil
+	if local := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."); local == "localhost" || strings.HasSuffix(local, ".localhost") {
+		ip, named = netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
+	}
+	ip = ip.Unmap()
+	for _, net := range nets.Of("") {
+		if named && net.Contains(ip) {
+			return nil
+		}
+	}
+	switch {
+	case named && (ip.IsLoopback() || ip.IsUnspecified()):
+		return []error{fmt.Errorf("%s: Halo cannot reach %s; set the edge's public address, or allow this one in HALO_ALLOW_NETS", name, u.Host)}
+	case u.Scheme != "https":
+		return []error{fmt.Errorf("%s: want https://, since Halo sends the webhook's secret there; http:// only to an address that HALO_ALLOW_NETS names", name)}
+	}
+	return nil
+}
+
+// Console is how the control plane serves people, and what it does by itself.
+type Console struct {
+	AutoRepair     bool   `env:"AUTO_REPAIR" envDefault:"true" desc:"switch on again what Halo itself switched off; false: only report it"`
+	Console        bool   `env:"CONSOLE" envDefault:"true" desc:"serve the web pages under /console/ of the control API"`
+	FrameAncestors string `env:"CONSOLE_FRAME_ANCESTORS" desc:"origins whose pages may show the console in a frame, separated by spaces; empty: none"`
+	ConsoleURL     string `env:"PUBLIC_CONSOLE_URL" desc:"the control API as people's browsers reach it; empty: as each request says"`
+}
+
+func (c Console) check() (errs []error) {
+	if c.ConsoleURL != "" {
+		errs = append(errs, checkURL("PUBLIC_CONSOLE_URL", c.ConsoleURL)...)
+	}
+	for origin := range strings.FieldsSeq(c.FrameAncestors) {
+		u, err := url.Parse(origin)
+		if err != nil || !oneOf(u.Scheme, "http", "https") || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || strings.ContainsAny(origin, "#;,'\"") {
+			errs = append(errs, fmt.Errorf("CONSOLE_FRAME_ANCESTORS: %q is no origin such as https://app.example.com", origin))
+		}
+	}
+	return errs
+}
