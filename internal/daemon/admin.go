@@ -34,13 +34,14 @@ func serveAdmin(ctx context.Context, addr string, h *health, reg prometheus.Gath
 			Handler:           handler(h, reg),
 			ReadHeaderTimeout: 5 * time.Second,
 			WriteTimeout:      30 * time.Second,
+			IdleTimeout:       2 * time.Minute, // longer than between two scrapes
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 		done: make(chan struct{}),
 	}
 	go func() {
 		defer close(a.done)
-		if err := a.server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		if err := a.server.Serve(newReserved(ln, log)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics and health are no longer served", "err", err)
 		}
 	}()

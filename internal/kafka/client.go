@@ -188,7 +188,7 @@ func newClient(cfg Config, role string, log *slog.Logger, reg prometheus.Registe
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),
 		kgo.SoftwareNameAndVersion("halo-connector", "1"),
-		kgo.WithLogger(logger{log: log.With("client", name)}),
+		kgo.WithLogger(&logger{log: log.With("client", name)}),
 		kgo.WithHooks(m.hooks()...),
 		// After "not the leader" nothing helps but new metadata. The default
 		// of five seconds between two asks outlasts the two seconds in which

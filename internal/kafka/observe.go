@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -72,16 +74,51 @@ var _ kgo.HookClientClosed = (*metrics)(nil)
 
 // logger hands the client's messages to slog. The client says at Info what
 // only its author wants to know (each metadata refresh, each rebalance step),
-// so Info is passed on only where Debug is wanted.
-type logger struct{ log *slog.Logger }
+// so Info is passed on only where Debug is wanted. What it complains of it says
+// at every try, several times a second without Kafka: here each reason is one
+// line, and another one five minutes later; the rest is for Debug.
+type logger struct {
+	log *slog.Logger
 
-func (l logger) Level() kgo.LogLevel {
+	mu   sync.Mutex
+	said map[complaint]time.Time
+}
+
+func (l *logger) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
 	}
 	return min(kslog.New(l.log).Level(), kgo.LogLevelWarn)
 }
 
-func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	if (level == kgo.LogLevelWarn || level == kgo.LogLevelError) && !l.news(msg, keyvals) {
+		level = kgo.LogLevelInfo
+		if l.Level() < level {
+			return
+		}
+	}
 	kslog.New(l.log).Log(level, msg, keyvals...)
+}
+
+// news says whether the complaint is one that was not said lately. Of an error
+// counts what lies under it: what lies over it names a port of ours, of which
+// each try has its own.
+func (l *logger) news(msg string, keyvals []any) bool {
+	this := complaint{topic: msg}
+	for _, v := range keyvals {
+		if err, ok := v.(error); ok && err != nil {
+			this.cause = cause(err).Error()
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at, ok := l.said[this]; ok && time.Since(at) < againAfter {
+		return false
+	}
+	if l.said == nil || len(l.said) > 1000 { // causes are few; a bound all the same
+		l.said = make(map[complaint]time.Time)
+	}
+	l.said[this] = time.Now()
+	return true
 }
