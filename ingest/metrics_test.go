@@ -51,7 +51,7 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		"halo_freshness_seconds":                      {Type: metrictest.Histogram, Labels: map[string]metrictest.Values{"stage": stage}},
 		"halo_records_in_total":                       {Type: metrictest.Counter, Labels: map[string]metrictest.Values{"stage": stage}},
 		"halo_records_out_total": {Type: metrictest.Counter, Labels: map[string]metrictest.Values{
-			"stage": stage, "fate": {"out", "skipped", "dead", "expired"},
+			"stage": stage, "fate": {"out", "skipped", "dead", "erased", "expired"},
 		}},
 	})
 }
