@@ -37,6 +37,12 @@ func TestAnEventThatHoldsMoreThanIdsAndTimesIsABreach(t *testing.T) {
 	if breaks(b, metric.ContentFree) != 1 || b.activities != 1 {
 		t.Errorf("breaches %v and %d activities; want one breach, and the event on its way", b.breaches, b.activities)
 	}
+	newer := arrived(event(5))
+	newer.Value = bytes.Replace(newer.Value, []byte(`{`), []byte(`{"priority":3,`), 1)
+	b.decide([]*kgo.Record{newer})
+	if len(b.breaches) != 0 || b.activities != 1 {
+		t.Errorf("a newer edge's member: breaches %v and %d activities; want none, and the event on its way", b.breaches, b.activities)
+	}
 	kind := arrived(event(4))
 	kind.Value = bytes.Replace(kind.Value, []byte(`"ticket_logged"`), []byte(`"a sentence"`), 1)
 	b.decide([]*kgo.Record{kind})
@@ -103,7 +109,7 @@ func TestEachBreachOfABatchIsCountedOnce(t *testing.T) {
 	m.settled(b.batch, noon, silent())
 	mappings["acme/5"] = acme()["acme/5"] // reaches back
 	r, more, junk := arrived(event(2)), arrived(event(3)), arrived(event(4))
-	r.Key, more.Value, junk.Value = []byte("globex"), append(more.Value, ' '), []byte("{")
+	r.Key, more.Value, junk.Value = []byte("globex"), bytes.Replace(more.Value, []byte(`{`), []byte(`{"summary":"a sentence",`), 1), []byte("{")
 	b.decide([]*kgo.Record{r, more, junk})
 	m.settled(b.batch, noon, silent())
 	b.decide([]*kgo.Record{arrived(event(5))})
