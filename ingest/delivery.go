@@ -168,7 +168,7 @@ func lagging(events []schemas.Event) bool {
 // keep hands the events to the log and waits for its acknowledgement. A caller
 // who hangs up meanwhile changes nothing: his events are on their way.
 func (d *delivery) keep() *refusal {
-	if len(d.result.Events) == 0 {
+	if d.test() {
 		return nil
 	}
 	if err := d.edge.log.Append(d.ctx, d.result.Events, kafkaBudget-d.waited); err != nil {
@@ -178,6 +178,9 @@ func (d *delivery) keep() *refusal {
 	d.good, d.skipped = d.edge.metrics.kept(d.result.Events, d.edge.now().Sub(d.arrived))
 	return nil
 }
+
+// test reports whether the delivery, which was not refused, was a test.
+func (d *delivery) test() bool { return len(d.result.Events) == 0 }
 
 // worthNoting reports whether the delivery is one of a known connection that was
 // refused, or has items in which no ticket was found.

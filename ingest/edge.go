@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/worksights/halo-connector/internal/tracing"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 const (
@@ -115,7 +116,12 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.metrics.refused(&d)
 		d.refusal.write(w)
 	}
-	if d.worthNoting() {
+	switch {
+	case d.refusal == nil && d.test():
+		if d.sender.mayTest(d.arrived) {
+			e.log.Reached(schemas.Reached{Tenant: d.connection.Tenant, Connection: d.connection.ID, At: schemas.Truncate(d.arrived)})
+		}
+	case d.worthNoting():
 		// The answer is out before anything is made of it: how long a refusal takes
 		// must not tell a guesser which connections there are.
 		_ = http.NewResponseController(w).Flush()

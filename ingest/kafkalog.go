@@ -15,7 +15,7 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// KafkaLog is the [Log] on the topics of events and of refused deliveries.
+// KafkaLog is the [Log] on the topics of events, of refused deliveries and of tests.
 type KafkaLog struct {
 	cl     *kgo.Client
 	topics schemas.Topics
@@ -54,8 +54,8 @@ const (
 	// tenants would otherwise fill the producer and have all others refused.
 	mostParked = 4000
 
-	// mostNotes is how full the producer may be before a refused delivery is no
-	// longer written down: notes must not take the room of events.
+	// mostNotes is how full the producer may be before a refused delivery or a
+	// test is no longer written down: notes must not take the room of events.
 	mostNotes = 1000
 )
 
@@ -137,9 +137,16 @@ func (l *KafkaLog) park(tenant schemas.Tenant, events int) {
 
 // Note produces the record and waits for nothing.
 func (l *KafkaLog) Note(r schemas.Refused) {
-	if l.cl.BufferedProduceRecords() > mostNotes {
-		return
+	l.note(kafka.Record(l.topics.Deliveries, string(r.Tenant), schemas.RefusedSchema, r.AppendJSON(nil)))
+}
+
+// Reached produces the record and waits for nothing.
+func (l *KafkaLog) Reached(r schemas.Reached) {
+	l.note(kafka.Record(l.topics.Reached, string(r.Tenant), schemas.ReachedSchema, r.AppendJSON(nil)))
+}
+
+func (l *KafkaLog) note(r *kgo.Record) {
+	if l.cl.BufferedProduceRecords() <= mostNotes {
+		kafka.Send(context.Background(), l.cl, []kgo.Record{*r}, nil)
 	}
-	kafka.Send(context.Background(), l.cl,
-		[]kgo.Record{*kafka.Record(l.topics.Deliveries, string(r.Tenant), schemas.RefusedSchema, r.AppendJSON(nil))}, nil)
 }

@@ -34,6 +34,7 @@ type sender struct {
 	balance float64   // items that may be sent at once; below 0: a debt
 	at      time.Time // of the balance
 	noted   time.Time // when a refused delivery was last written down
+	tested  time.Time // when a test was
 	reports *rate.Limiter
 	last    prometheus.Gauge // when its last accepted delivery arrived
 }
@@ -100,13 +101,18 @@ func (s *sender) seen(vec *prometheus.GaugeVec, tenant schemas.Tenant) prometheu
 // mayNote reports whether a refused delivery may be written down: once a second
 // and connection. What a broken payload or a guesser sends by the thousand is one
 // story, and the first lines tell it.
-func (s *sender) mayNote(now time.Time) bool {
+func (s *sender) mayNote(now time.Time) bool { return s.once(&s.noted, time.Second, now) }
+
+// mayTest reports whether a test may be written down: once a minute and connection.
+func (s *sender) mayTest(now time.Time) bool { return s.once(&s.tested, time.Minute, now) }
+
+func (s *sender) once(last *time.Time, every time.Duration, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if passed := now.Sub(s.noted); passed >= 0 && passed < time.Second {
+	if passed := now.Sub(*last); passed >= 0 && passed < every {
 		return false
 	}
-	s.noted = now
+	*last = now
 	return true
 }
 

@@ -23,6 +23,9 @@ type Log interface {
 	// later. It returns at once. What cannot be written is dropped: the metrics
 	// have counted it.
 	Note(r schemas.Refused)
+
+	// Reached writes down that a test came, in the same way.
+	Reached(r schemas.Reached)
 }
 
 // ErrUnavailable says that the log cannot take events now, but may later.

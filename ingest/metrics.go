@@ -110,7 +110,7 @@ func (m *metrics) kept(events []schemas.Event, took time.Duration) (good, skippe
 // answered counts what a 200 has promised.
 func (m *metrics) answered(d *delivery) {
 	at := float64(d.arrived.UnixMilli()) / 1e3
-	if len(d.result.Events) == 0 {
+	if d.test() {
 		m.deliveries[test].Inc()
 		m.lastTest.WithLabelValues(string(d.connection.Tenant)).Set(at)
 		return

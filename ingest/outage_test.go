@@ -198,5 +198,13 @@ func TestRefusedDeliveriesAreWrittenDown(t *testing.T) {
 		if len(records) != len(want) {
 			t.Errorf("%d records, want %d", len(records), len(want))
 		}
+		// Of the two tests within a minute the first is written down, elsewhere.
+		tests := c.Records(t, topics.Reached)
+		if len(tests) != 1 || string(tests[0].Key) != "demo" || kafka.Schema(tests[0]) != schemas.ReachedSchema {
+			t.Fatalf("%d tests are written down: %v", len(tests), tests)
+		}
+		if r, err := schemas.ParseReached(tests[0].Value); err != nil || r.Tenant != "demo" || r.Connection != demoConnection().ID || time.Since(r.At) > time.Minute {
+			t.Errorf("%+v, %v", r, err)
+		}
 	})
 }

@@ -99,6 +99,7 @@ type tape struct {
 	mu      sync.Mutex
 	events  []schemas.Event
 	refused []schemas.Refused
+	reached []schemas.Reached
 	append  func(ctx context.Context) error // is given the caller's patience; nil: keeps at once
 }
 
@@ -120,6 +121,12 @@ func (l *tape) Note(r schemas.Refused) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused = append(l.refused, r)
+}
+
+func (l *tape) Reached(r schemas.Reached) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reached = append(l.reached, r)
 }
 
 func (l *tape) notes() []schemas.Refused {

@@ -26,6 +26,7 @@ var published = map[string]struct {
 	"mapping":    {schemas.Mapping{}, schemas.MappingSchema},
 	"change":     {schemas.Change{}, schemas.ChangeSchema},
 	"refused":    {schemas.Refused{}, schemas.RefusedSchema},
+	"reached":    {schemas.Reached{}, schemas.ReachedSchema},
 	"erasure":    {schemas.Erasure{}, schemas.ErasureSchema},
 	"connection": {schemas.Connection{}, schemas.ConnectionSchema},
 }
@@ -107,6 +108,7 @@ func TestThePublishedSchemasRefuseWhatTheParsersRefuse(t *testing.T) {
 		"skip":     `{"reason":"because"}`,
 		"change":   `{"change":"guess"}`,
 		"refused":  `{"result":"dislike"}`,
+		"reached":  `{"at":"noon"}`,
 		"erasure":  `{"tenant":"A"}`,
 	} {
 		s, _ := load(t, name)

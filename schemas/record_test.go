@@ -21,6 +21,7 @@ var forms = []struct {
 	{SkipSchema, func(b []byte) ([]byte, error) { v, err := ParseSkip(b); return v.AppendJSON(nil), err }},
 	{MappingSchema, func(b []byte) ([]byte, error) { v, err := ParseMapping(b); return v.AppendJSON(nil), err }},
 	{ChangeSchema, func(b []byte) ([]byte, error) { v, err := ParseChange(b); return v.AppendJSON(nil), err }},
+	{ReachedSchema, func(b []byte) ([]byte, error) { v, err := ParseReached(b); return v.AppendJSON(nil), err }},
 	{RefusedSchema, func(b []byte) ([]byte, error) { v, err := ParseRefused(b); return v.AppendJSON(nil), err }},
 	{ErasureSchema, func(b []byte) ([]byte, error) { v, err := ParseErasure(b); return v.AppendJSON(nil), err }},
 	{ConnectionSchema, func(b []byte) ([]byte, error) { v, err := ParseConnection(b); return v.AppendJSON(nil), err }},

@@ -18,6 +18,7 @@ const (
 	VaultSchema      = "halo.vault/1"
 	ChangeSchema     = "halo.change/1"
 	RefusedSchema    = "halo.refused/1"
+	ReachedSchema    = "halo.reached/1"
 	ErasureSchema    = "halo.erasure/1"
 	TermSchema       = "halo.term/1"
 )
@@ -33,6 +34,7 @@ type Topics struct {
 	Erasures    string // Erasure, key tenant or tenant/user; compacted
 	Changes     string // Change, key tenant
 	Deliveries  string // Refused, key tenant
+	Reached     string // Reached, key tenant
 	Dead        string // records of ours that will never parse, key as at their source
 }
 
@@ -49,6 +51,7 @@ func NewTopics(prefix string) Topics {
 		Erasures:    prefix + "erasures",
 		Changes:     prefix + "changes",
 		Deliveries:  prefix + "deliveries",
+		Reached:     prefix + "reached",
 		Dead:        prefix + "dead",
 	}
 }
@@ -81,6 +84,7 @@ func (t Topics) Specs() []TopicSpec {
 		{Name: t.Skipped, Retention: 30 * day, Partitions: 12},
 		{Name: t.Changes, Retention: 400 * day, Partitions: 12},
 		{Name: t.Deliveries, Retention: 7 * day, Partitions: 12},
+		{Name: t.Reached, Retention: 30 * day, Partitions: 12},
 		{Name: t.Dead, Retention: 90 * day, Partitions: 1},
 	}
 }

@@ -143,7 +143,7 @@ func (c *Care) receipt(e schemas.Erasure, i int) control.Erasure {
 	for _, spec := range topics.Specs() {
 		// Events and connections tell nothing of a user; refused deliveries
 		// nothing of a person.
-		ofTenant := slices.Contains([]string{topics.Events, topics.Skipped, topics.Connections, topics.Deliveries, topics.Dead}, spec.Name)
+		ofTenant := slices.Contains([]string{topics.Events, topics.Skipped, topics.Connections, topics.Deliveries, topics.Reached, topics.Dead}, spec.Name)
 		if spec.Name == topics.Erasures || ofTenant && e.User != "" {
 			continue
 		}

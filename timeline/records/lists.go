@@ -41,6 +41,27 @@ func (r *Reader) Deliveries(ctx context.Context, t schemas.Tenant, limit int) ([
 	return l.rows, nil
 }
 
+// LastReached is when Halo last reached the edge with a test of the tenant's; zero
+// where that is not known.
+func (r *Reader) LastReached(ctx context.Context, t schemas.Tenant) (time.Time, error) {
+	l := &list[schemas.Reached]{
+		limit: 1, at: func(d schemas.Reached) time.Time { return d.At },
+		compare: func(a, b schemas.Reached) int { return b.At.Compare(a.At) },
+		parse: func(record *kgo.Record) (schemas.Reached, bool) {
+			d, err := schemas.ParseReached(record.Value)
+			return d, err == nil && d.Tenant == t && kafka.Schema(record) == schemas.ReachedSchema
+		},
+	}
+	err := r.backwards(ctx, r.topics.Reached, t, time.Time{}, time.Time{}, l)
+	if err != nil && !errors.Is(err, ErrTooLong) {
+		return time.Time{}, fmt.Errorf("last test: %w", err)
+	}
+	if len(l.rows) == 0 {
+		return time.Time{}, nil
+	}
+	return l.rows[0].At, nil
+}
+
 // Changes are a page of the tenant's audit trail, newest first, those of one
 // instant by their ids, descending. A change that was written twice is one.
 func (r *Reader) Changes(ctx context.Context, t schemas.Tenant, q control.Query) ([]schemas.Change, error) {

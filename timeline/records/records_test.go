@@ -195,6 +195,25 @@ func TestRefusedDeliveriesAreToldNewestFirst(t *testing.T) {
 	}
 }
 
+func TestTheLastTestIsTold(t *testing.T) {
+	w := newWorld(t)
+	if at, err := w.reader.LastReached(t.Context(), "acme"); err != nil || !at.IsZero() {
+		t.Fatalf("there was none: %v, %v", at, err)
+	}
+	for n := range 3 {
+		for _, tenant := range []schemas.Tenant{"acme", "globex"} {
+			d := schemas.Reached{Tenant: tenant, Connection: schemas.ConnectionIDOf(tenant), At: start.Add(time.Duration(n) * time.Hour)}
+			if tenant == "globex" {
+				d.At = d.At.Add(time.Minute)
+			}
+			w.Produce(t, record(w.topics.Reached, schemas.ReachedSchema, tenant, d.At, d.AppendJSON(nil)))
+		}
+	}
+	if at, err := w.reader.LastReached(t.Context(), "acme"); err != nil || !at.Equal(start.Add(2*time.Hour)) {
+		t.Errorf("%v, %v", at, err)
+	}
+}
+
 // Records of before stay where they are when partitions are added.
 func TestATenantsOlderRecordsAreFoundAfterPartitionsWereAdded(t *testing.T) {
 	w := newWorld(t)

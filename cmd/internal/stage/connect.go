@@ -108,7 +108,7 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 	tables := []string{topics.Vault, topics.Connections, topics.Mappings, topics.Erasures}
 	writes := slices.Concat(tables, []string{topics.Changes})
 	w, watching := watch("connect", client, log, reg, kafka.Needs{
-		Read: slices.Concat(writes, []string{topics.Events, topics.Deliveries}), Write: writes, Tables: tables,
+		Read: slices.Concat(writes, []string{topics.Events, topics.Deliveries, topics.Reached}), Write: writes, Tables: tables,
 	})
 	return slices.Concat([]daemon.Component{
 		watching,

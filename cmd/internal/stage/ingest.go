@@ -44,7 +44,7 @@ func Ingest(ctx context.Context, cfg config.Ingest, log *slog.Logger, reg *prome
 	}
 	log.Info("webhooks are served", "addr", ln.Addr().String())
 	_, watching := watch("ingest", client, log, reg, kafka.Needs{
-		Read: []string{topics.Connections}, Write: []string{topics.Events, topics.Deliveries}, Tables: []string{topics.Connections},
+		Read: []string{topics.Connections}, Write: []string{topics.Events, topics.Deliveries, topics.Reached}, Tables: []string{topics.Connections},
 	})
 	return []daemon.Component{
 		tracing,

@@ -52,7 +52,7 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 			want = append(want, right{principal, operation, kind, name})
 		}
 	}
-	may("ingest", "Write", "topic", topics.Events, topics.Deliveries)
+	may("ingest", "Write", "topic", topics.Events, topics.Deliveries, topics.Reached)
 	may("ingest", "Read", "topic", topics.Connections)
 	may("processor", "Read", "topic", topics.Events, topics.Mappings, topics.Erasures)
 	may("processor", "Read", "group", ".processor")
@@ -67,7 +67,7 @@ func TestEachStageMayDoWhatItDoesAndNoMore(t *testing.T) {
 	may("ingest", "DescribeConfigs", "topic", topics.Connections)
 	may("processor", "DescribeConfigs", "topic", topics.Mappings, topics.Erasures, topics.Activities, topics.Skipped, topics.Dead)
 	may("sink", "DescribeConfigs", "topic", topics.Erasures)
-	may("connect", "Read", "topic", topics.Events, topics.Deliveries)
+	may("connect", "Read", "topic", topics.Events, topics.Deliveries, topics.Reached)
 	may("connect", "Read", "group", ".connect")
 	for _, operation := range []string{"Create", "Alter", "Describe", "DescribeConfigs", "AlterConfigs"} {
 		may("haloctl", operation, "topic", "*")
@@ -148,7 +148,7 @@ func TestApplyShMakesTheCommands(t *testing.T) {
 	}
 	calls := string(b)
 	for _, want := range []string{
-		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events --topic eu.deliveries\n",
+		"kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ingest --operation Write --topic eu.events --topic eu.deliveries --topic eu.reached\n",
 		"--allow-principal User:processor --operation Read --topic eu.events --group eu.processor\n",
 		"--allow-principal User:haloctl --operation Create --operation Alter --operation Describe --operation DescribeConfigs --operation AlterConfigs --topic eu. --resource-pattern-type prefixed\n",
 		"SCRAM-SHA-512=password=secret2\n",
