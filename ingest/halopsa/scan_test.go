@@ -18,7 +18,7 @@ func TestWhatIsJSONIsDecidedAsTheStandardLibraryDoes(t *testing.T) {
 		`{"ticket":tru}`, `{"object_id":01}`, `{"events":[{]}`, `/* */{}`, "\v{}", `{}` + "\x00", "\ufeff", strings.Repeat(`"`, 15), `"` + strings.Repeat("x", 30) + "\n" + `"`,
 	} {
 		_, err := Decode([]byte(body), delivery)
-		bare := strings.TrimSpace(strings.TrimPrefix(body, "\ufeff"))
+		bare := strings.Trim(strings.TrimPrefix(body, "\ufeff"), " \t\r\n")
 		want := bare == "" || json.Valid([]byte(body)) // nothing at all is a test
 		if want != (err == nil) {
 			t.Errorf("%q: error %v, valid %v", body, err, want)
