@@ -71,6 +71,9 @@ func TestWhereTheTableCannotCatchUpNothingIsJudged(t *testing.T) {
 		"their end may not be asked for": {
 			Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed, Count: -1,
 		},
+		"the end of the erasures cannot be asked for": {
+			Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.KafkaStorageError, Count: -1, Topic: "halo.erasures",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
@@ -78,7 +81,9 @@ func TestWhereTheTableCannotCatchUpNothingIsJudged(t *testing.T) {
 				w.send("acme", 5)
 				w.committed("processor") // so far all is well
 
-				fault.Topic = w.topics.Mappings
+				if fault.Topic == "" {
+					fault.Topic = w.topics.Mappings
+				}
 				outage := w.Fault(fault)
 				w.assign("acme", 5, "ada")
 				w.send("acme", 5)
