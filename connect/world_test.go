@@ -33,9 +33,7 @@ import (
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/halotest"
-	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
-	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -261,35 +259,11 @@ func (w *world) live() []halotest.Webhook {
 	return slices.DeleteFunc(w.sim.Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
 }
 
-// published is what the edge knows of the tenant; ok is false where it knows
-// nothing.
-func (w *world) published(tenant string) (conn schemas.Connection, ok bool) {
-	w.Helper()
-	epoch := uint64(0)
-	for _, r := range w.Records(w.T, w.topics.Connections) {
-		own := table.EpochOf(r)
-		epoch = max(epoch, own)
-		if own < epoch || string(r.Key) != string(schemas.ConnectionIDOf(schemas.Tenant(tenant))) {
-			continue
-		}
-		if conn, ok = (schemas.Connection{}), r.Value != nil; !ok {
-			continue
-		}
-		if kafka.Schema(r) != schemas.ConnectionSchema {
-			w.Fatalf("a connection with schema %q", kafka.Schema(r))
-		}
-		var err error
-		if conn, err = schemas.ParseConnection(r.Value); err != nil {
-			w.Fatal(err)
-		}
-	}
-	return conn, ok
-}
-
 // nothing ever arrived, and nothing is to be erased.
 type nothing struct{}
 
 func (nothing) LastDelivery(context.Context, schemas.Tenant) (at time.Time, err error) { return }
+
 func (nothing) LastDeliveries(context.Context, time.Time) (all map[schemas.Tenant]time.Time, err error) {
 	return
 }
@@ -297,13 +271,17 @@ func (nothing) LastReached(context.Context, schemas.Tenant) (at time.Time, err e
 func (nothing) Arrivals(context.Context, schemas.Tenant, time.Time) (all []time.Time, err error) {
 	return
 }
+
 func (nothing) Tally(context.Context, schemas.Tenant, time.Time) (t care.Tally, err error) { return }
+
 func (nothing) Unmapped(context.Context, time.Time) (all map[schemas.Tenant][]care.AgentCount, err error) {
 	return
 }
+
 func (nothing) Refused(context.Context, time.Time) (all map[schemas.Tenant]care.Refusals, err error) {
 	return
 }
+
 func (nothing) Erase(context.Context, schemas.Tenant, schemas.UserID, time.Time) (rows uint64, err error) {
 	return
 }

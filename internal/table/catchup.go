@@ -192,13 +192,12 @@ func (l *Log) endOnce(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("end of topic %s: %w", l.topic, err)
 	}
-	for _, t := range resp.Topics {
-		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return 0, fmt.Errorf("end of topic %s: %w", l.topic, err)
-			}
-			return p.Offset, nil
-		}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return 0, fmt.Errorf("end of topic %s: %w", l.topic, kerr.UnknownTopicOrPartition)
 	}
-	return 0, fmt.Errorf("end of topic %s: %w", l.topic, kerr.UnknownTopicOrPartition)
+	p := resp.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+		return 0, fmt.Errorf("end of topic %s: %w", l.topic, err)
+	}
+	return p.Offset, nil
 }
