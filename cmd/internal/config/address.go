@@ -68,17 +68,17 @@ func checkPublicURL(name, s string, nets halopsa.Nets) []error {
 
 // Console is how the control plane serves people, and what it does by itself.
 type Console struct {
-	AutoRepair     bool   `env:"AUTO_REPAIR" envDefault:"true" desc:"switch on again what Halo itself switched off; false: only report it"`
-	Console        bool   `env:"CONSOLE" envDefault:"true" desc:"serve the web pages under /console/ of the control API"`
-	FrameAncestors string `env:"CONSOLE_FRAME_ANCESTORS" desc:"origins whose pages may show the console in a frame, separated by spaces; empty: none"`
-	ConsoleURL     string `env:"PUBLIC_CONSOLE_URL" desc:"the control API as people's browsers reach it; empty: as each request says"`
+	AutoRepair            bool   `env:"AUTO_REPAIR" envDefault:"true" desc:"switch on again what Halo itself switched off; false: only report it"`
+	Shown                 bool   `env:"CONSOLE" envDefault:"true" desc:"serve the web pages under /console/ of the control API"`
+	PublicConsoleURL      string `env:"PUBLIC_CONSOLE_URL" desc:"the control API as people's browsers reach it, for the console's links and cookie; empty: as each request says"`
+	ConsoleFrameAncestors string `env:"CONSOLE_FRAME_ANCESTORS" desc:"origins whose pages may show the console in a frame, separated by spaces; empty: none"`
 }
 
 func (c Console) check() (errs []error) {
-	if c.ConsoleURL != "" {
-		errs = append(errs, checkURL("PUBLIC_CONSOLE_URL", c.ConsoleURL)...)
+	if c.PublicConsoleURL != "" {
+		errs = append(errs, checkURL("PUBLIC_CONSOLE_URL", c.PublicConsoleURL)...)
 	}
-	for origin := range strings.FieldsSeq(c.FrameAncestors) {
+	for origin := range strings.FieldsSeq(c.ConsoleFrameAncestors) {
 		u, err := url.Parse(origin)
 		if err != nil || !oneOf(u.Scheme, "http", "https") || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || strings.ContainsAny(origin, "#;,'\"") {
 			errs = append(errs, fmt.Errorf("CONSOLE_FRAME_ANCESTORS: %q is no origin such as https://app.example.com", origin))

@@ -177,13 +177,6 @@ func (c Tracing) check() []error {
 	return nil
 }
 
-// Console is whether and how the pages are shown.
-type Console struct {
-	Shown                 bool   `env:"CONSOLE" envDefault:"true" desc:"serve the pages under /console/"`
-	PublicConsoleURL      string `env:"PUBLIC_CONSOLE_URL" desc:"the control API as browsers reach it, for the console's links and cookie; default: scheme and host of the request"`
-	ConsoleFrameAncestors string `env:"CONSOLE_FRAME_ANCESTORS" desc:"origins, separated by spaces, that may show the console in a frame; default: none"`
-}
-
 // Halo is how the control plane treats customers' Halo instances.
 type Halo struct {
 	HaloAllowNets  halopsa.Nets  `env:"HALO_ALLOW_NETS" desc:"CIDRs that may be dialled although private or loopback, for one tenant (acme=10.1.0.0/16) or for all; only there may a tenant URL be http://; empty: none"`
