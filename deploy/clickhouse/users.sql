@@ -17,6 +17,10 @@ CREATE USER IF NOT EXISTS connect;
 ALTER USER connect IDENTIFIED WITH sha256_password BY {connect_password:String};
 GRANT halo_connect TO connect;
 
+CREATE USER IF NOT EXISTS erase;
+ALTER USER erase IDENTIFIED WITH sha256_password BY {erase_password:String};
+GRANT halo_erase TO erase;
+
 CREATE USER IF NOT EXISTS analyst;
 ALTER USER analyst IDENTIFIED WITH sha256_password BY {analyst_password:String};
 GRANT halo_analyst TO analyst;

@@ -21,7 +21,7 @@ for principal in ingest processor sink connect haloctl; do
 	echo "$password" >"$new/kafka-$principal"
 	echo "$principal $password" >>"$new/kafka-users"
 done
-for user in migrate sink connect analyst; do
+for user in migrate sink connect erase analyst; do
 	password=$(draw)
 	# Programs get a DSN, people a password.
 	case $user in
@@ -32,7 +32,7 @@ for user in migrate sink connect analyst; do
 done
 echo "CLICKHOUSE_PASSWORD=$(draw)" >"$new/clickhouse.env"
 echo "GF_SECURITY_ADMIN_PASSWORD=$(draw)" >"$new/grafana.env"
-chmod 0644 "$new"/kafka-* "$new/clickhouse-passwords.sql" "$new"/clickhouse-{migrate,sink,connect}
+chmod 0644 "$new"/kafka-* "$new/clickhouse-passwords.sql" "$new"/clickhouse-{migrate,sink,connect,erase}
 mv "$new" "$dir"
 trap - EXIT
 echo "passwords drawn into $dir"

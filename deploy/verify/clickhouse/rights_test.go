@@ -47,6 +47,11 @@ func TestEachRoleCanDoItsWorkAndNothingElse(t *testing.T) {
 	}{
 		{"halo_migrate", migrate, map[string]int32{
 			"DROP TABLE outcomes_log":                              denied,
+			"ALTER TABLE outcomes_log DELETE WHERE 1":              denied,
+			"DELETE FROM outcomes_log WHERE 1":                     denied,
+			"ALTER TABLE outcomes_log DROP PARTITION '0'":          denied,
+			"ALTER TABLE outcomes_log DROP COLUMN user_id":         denied,
+			"ALTER TABLE outcomes_log UPDATE user_id = '' WHERE 1": denied,
 			"DROP DATABASE worksights":                             denied,
 			"TRUNCATE TABLE outcomes_log":                          denied,
 			"INSERT INTO outcomes_log (tenant_id) VALUES ('acme')": denied,
@@ -55,6 +60,7 @@ func TestEachRoleCanDoItsWorkAndNothingElse(t *testing.T) {
 			"CREATE USER eve IDENTIFIED WITH no_password":          denied,
 			"CREATE ROLE another":                                  denied,
 		}},
+		{"", grantDemo, nil}, // who may do everything
 		{"halo_sink", fill, map[string]int32{
 			"SELECT tenant_id FROM outcomes_log":                  denied,
 			"SELECT tenant_id FROM activities":                    denied,
@@ -85,10 +91,20 @@ func TestEachRoleCanDoItsWorkAndNothingElse(t *testing.T) {
 			"SELECT 1 SETTINGS max_memory_usage = 9000000000, readonly = 2":      bounds,
 			"SELECT count() FROM activities SETTINGS max_execution_time = 86400": bounds,
 		}},
-		{"halo_analyst_demo", analyse("demo"), map[string]int32{
-			"SELECT version FROM schema_migrations":           denied,
-			"SELECT * FROM file('users.xml', 'LineAsString')": denied,
-			"SET readonly = 0":                                readonly,
+		{"halo_analyst_tenants", analyse("demo"), map[string]int32{
+			"SELECT version FROM schema_migrations":                 denied,
+			"INSERT INTO analyst_access VALUES ('default', 'acme')": denied,
+			"SELECT * FROM file('users.xml', 'LineAsString')":       denied,
+			"SET readonly = 0": readonly,
+		}},
+		{"halo_erase", eraseAnn, map[string]int32{
+			"SELECT ticket_id FROM outcomes_log":                   denied,
+			"SELECT tenant_id FROM activities":                     denied,
+			"INSERT INTO outcomes_log (tenant_id) VALUES ('acme')": denied,
+			"ALTER TABLE outcomes_log ADD COLUMN subject String":   denied,
+			"ALTER TABLE outcomes_log UPDATE user_id = '' WHERE 1": denied,
+			"TRUNCATE TABLE outcomes_log":                          denied,
+			"DROP TABLE outcomes_log":                              denied,
 		}},
 	} {
 		ok := t.Run(r.role, func(t *testing.T) {
@@ -114,8 +130,12 @@ func as(t *testing.T, dir, role string) (dsn string, conn driver.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	users := ""
+	if role != "" {
+		users = usersFile(t, role)
+	}
 	e, err := engine.Start(ctx, engine.Config{
-		Dir: dir, Addr: "127.0.0.1:0", Library: os.Getenv("LIBCHDB_PATH"), Users: usersFile(t, role),
+		Dir: dir, Addr: "127.0.0.1:0", Library: os.Getenv("LIBCHDB_PATH"), Users: users,
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +158,7 @@ func usersFile(t *testing.T, role string) string {
 			fmt.Fprintf(&rights, "<query>%s</query>", escape(strings.TrimSuffix(s, " TO "+role)))
 		}
 		if m := policy.FindStringSubmatch(s); m != nil && slices.Contains(strings.Split(m[4], ", "), role) {
-			fmt.Fprintf(&filters, "<%s><%s><filter>%s</filter></%[2]s></%[1]s>", m[1], m[2], escape(m[3]))
+			fmt.Fprintf(&filters, "<%s><filter>%s</filter></%[1]s>", m[2], escape(m[3]))
 		}
 		if m := bound.FindStringSubmatch(s); m != nil && slices.Contains(profiled(t), role) {
 			profile.WriteString(settings(t, m[1]))
@@ -154,7 +174,7 @@ func usersFile(t *testing.T, role string) string {
 	<profiles><default>%s</default></profiles>
 	<users><default>
 		<password/><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-		<grants>%s</grants><databases>%s</databases>
+		<grants>%s</grants><databases><worksights>%s</worksights></databases>
 	</default></users>
 	<quotas><default/></quotas>
 </clickhouse>`, &profile, &rights, &filters)
@@ -214,6 +234,40 @@ func migrate(t *testing.T, dsn string, _ driver.Conn) {
 		if err := clickhouse.Migrate(t.Context(), dsn, months, slog.New(slog.DiscardHandler)); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// grantDemo is what an administrator does, beside roles and policies: the table of
+// who may see what, and a line in it.
+func grantDemo(t *testing.T, _ string, conn driver.Conn) {
+	for _, s := range statements(read(t, "grants.sql")) {
+		if strings.HasPrefix(s, "CREATE TABLE") {
+			if err := conn.Exec(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := conn.Exec(t.Context(), "INSERT INTO analyst_access VALUES ('default', 'demo'), ('jane', 'acme')"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eraseAnn erases a person, and sees that nobody else's rows went.
+func eraseAnn(t *testing.T, _ string, conn driver.Conn) {
+	const others = "SELECT toString(count()) FROM outcomes_log WHERE NOT (tenant_id = 'acme' AND user_id IN ('ann', 'bob'))"
+	before := column(t, conn, others)
+	rows, err := clickhouse.NewEraser(conn).Erase(t.Context(), "acme", "ann", time.Now())
+	if err != nil || rows == 0 {
+		t.Errorf("%d rows, %v", rows, err)
+	}
+	if d := diff(column(t, conn, "SELECT toString(count()) FROM outcomes_log WHERE tenant_id = 'acme' AND user_id = 'ann'"), []string{"0"}); d != "" {
+		t.Error(d)
+	}
+	if d := diff(column(t, conn, others), before); d != "" {
+		t.Error(d)
+	}
+	if _, err := clickhouse.NewEraser(conn).Gone(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

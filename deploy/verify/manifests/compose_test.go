@@ -126,7 +126,7 @@ func TestEveryProgramTakesTheEnvironmentThatComposeGivesIt(t *testing.T) {
 		env := environment(p, s)
 		t.Run(name, func(t *testing.T) { accepts(t, command, env) })
 		// Whoever may inspect a container reads its variables.
-		for _, secret := range []string{"KAFKA_SASL_PASSWORD", "CLICKHOUSE_DSN", "HALOCTL_TOKEN"} {
+		for _, secret := range []string{"KAFKA_SASL_PASSWORD", "CLICKHOUSE_DSN", "CLICKHOUSE_ERASE_DSN", "HALOCTL_TOKEN"} {
 			if env[secret] != "" {
 				t.Errorf("%s: %s is a variable; want a file", name, secret)
 			}

@@ -62,8 +62,9 @@ func TestEveryProgramTakesTheEnvironmentThatKubernetesGivesIt(t *testing.T) {
 				env[e.Name] = strings.NewReplacer(own...).Replace(e.Value)
 				if e.ValueFrom != nil {
 					env[e.Name] = map[string]string{
-						"KAFKA_SASL_PASSWORD": "secret",
-						"CLICKHOUSE_DSN":      "https://user:secret@clickhouse:8443/worksights",
+						"KAFKA_SASL_PASSWORD":  "secret",
+						"CLICKHOUSE_DSN":       "https://user:secret@clickhouse:8443/worksights",
+						"CLICKHOUSE_ERASE_DSN": "https://erase:secret@clickhouse:8443/worksights",
 					}[e.Name]
 				}
 			}
