@@ -34,6 +34,7 @@ type order struct {
 	Dir      string
 	Memory   int64
 	Users    string
+	Extra    string
 	Sessions int
 	Patience time.Duration
 }
@@ -125,7 +126,7 @@ func openEngine(life context.Context, o order, log *slog.Logger) (srv *http.Serv
 		}
 	}()
 	config := filepath.Join(o.Dir, "config.xml")
-	if err := os.WriteFile(config, []byte(serverConfig(o.Memory)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(serverConfig(o.Memory, o.Extra)), 0o600); err != nil {
 		return nil, nil, "", fmt.Errorf("write the engine's configuration: %w", err)
 	}
 	lib, err := loadC(o.Library)
@@ -181,8 +182,9 @@ func openEngine(life context.Context, o order, log *slog.Logger) (srv *http.Serv
 // create a table. The memory worker gives freed pages back early, for what the
 // allocator keeps counts towards our one gigabyte. fsync: an acknowledged insert
 // survives a power cut.
-func serverConfig(memory int64) string {
+func serverConfig(memory int64, extra string) string {
 	return `<clickhouse>
+` + extra + `
 	<max_server_memory_usage>` + strconv.FormatInt(memory, 10) + `</max_server_memory_usage>
 	<memory_worker_purge_dirty_pages_threshold_ratio>0.1</memory_worker_purge_dirty_pages_threshold_ratio>
 	<memory_worker_purge_total_memory_threshold_ratio>0.5</memory_worker_purge_total_memory_threshold_ratio>

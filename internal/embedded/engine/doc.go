@@ -20,6 +20,6 @@
 //   - A 200 to an INSERT is written after the engine reported the part written
 //     and synced.
 //
-// Absent, compared with a server: users and rights, replicated tables, HTTP
-// sessions, external tables, the query log.
+// Absent, compared with a server: users and rights, replicated tables, sessions
+// that outlive a request, external tables, the query log.
 package engine

@@ -26,6 +26,9 @@ type Config struct {
 	// Users is what a server calls users.xml. Its user "default" is who every
 	// statement runs as. "" is one who may do everything but manage access.
 	Users string
+	// Extra is put into what a server calls config.xml: macros, a keeper. For
+	// tests of what one engine can show of a server with replicas.
+	Extra string
 }
 
 // DefaultMemory leaves room under 1 GB for the four stages and the broker. The

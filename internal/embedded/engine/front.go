@@ -99,6 +99,12 @@ func (f *front) run(ctx context.Context, q *request, a *response) error {
 	case q.readOnly && !sh.readOnly:
 		return errRequest(codeReadOnly, "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly. You should use method POST for modifying queries.")
 	}
+	if q.session && sh.stateful {
+		// Clients such as clickhouse-connect name a session with each request and
+		// hardly ever use it. Each request is one of its own; what would have to
+		// outlive it is refused.
+		return errRequest(codeNotImplemented, "the embedded engine's sessions end with the request: send settings with the query, and no temporary tables")
+	}
 	l, err := f.pool.acquire(ctx, "halo-"+randomHex(8), q.database, q.settings)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type request struct {
 	zstd     bool // ... by ZSTD and not LZ4
 	gzip     bool // output as gzip
 	readOnly bool
+	session  bool // the client believes to be in one
 }
 
 // These belong to the interface and are no settings of the engine. Users and
@@ -39,7 +40,7 @@ type request struct {
 var ignoredParams = map[string]bool{
 	"user": true, "password": true, "quota_key": true, "role": true, "stacktrace": true,
 	"buffer_size": true, "wait_end_of_query": true, "send_progress_in_http_headers": true,
-	"http_headers_progress_interval_ms": true,
+	"http_headers_progress_interval_ms": true, "session_timeout": true, "session_check": true,
 }
 
 // maxText bounds a statement that is not streamed: 64 MiB, far over any query
@@ -85,7 +86,7 @@ func decodeRequest(r *http.Request) (*request, error) {
 		case strings.HasPrefix(name, "param_"):
 			q.params[name[len("param_"):]] = value
 		case name == "session_id":
-			return nil, errRequest(codeNotImplemented, "the embedded engine keeps no HTTP sessions")
+			q.session = value != ""
 		case !isSettingName(name):
 			return nil, errRequest(codeUnknownSetting, "Unknown setting %q", name)
 		default:

@@ -140,7 +140,7 @@ func (e *Engine) runChild(ctx context.Context, ready func(version string)) error
 
 // converse gives the child its order and reads its report.
 func (e *Engine) converse(stdin io.Writer, reports io.Reader) (report, error) {
-	o := order{Library: e.cfg.Library, Dir: e.cfg.Dir, Memory: e.cfg.Memory, Users: e.cfg.Users, Sessions: sessions, Patience: patience}
+	o := order{Library: e.cfg.Library, Dir: e.cfg.Dir, Memory: e.cfg.Memory, Users: e.cfg.Users, Extra: e.cfg.Extra, Sessions: sessions, Patience: patience}
 	if err := json.NewEncoder(stdin).Encode(o); err != nil {
 		return report{}, fmt.Errorf("give the child its order: %w", err)
 	}
