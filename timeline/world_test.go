@@ -47,10 +47,10 @@ func history() []row {
 	var rows []row
 	for n := range 600 {
 		at := noon().Add(time.Duration(random.IntN(7)) * time.Millisecond)
-		switch {
-		case n%12 == 5:
+		switch n % 12 {
+		case 5:
 			at = noon().Add(-time.Duration(random.IntN(90*24)) * time.Hour)
-		case n%12 == 7:
+		case 7:
 			at = noon().Add(-time.Duration(random.IntN(48*60)) * time.Minute)
 		}
 		r := row{tenant: "acme", event: at, Event: control.Event{
