@@ -124,11 +124,6 @@ func connectionRoutes(a *API) {
 		Body control.Credentials
 	},
 	) (*connectionAnswer, error) {
-		for name, text := range map[string]string{"tenant_url": in.Body.TenantURL, "client_id": in.Body.ClientID, "client_secret": in.Body.ClientSecret} {
-			if strings.TrimSpace(text) == "" {
-				return nil, invalid("body.%s: it is blank.", name)
-			}
-		}
 		conn, created, err := a.cfg.Tenants.Connect(ctx, c.tenant, c.grant.Name, in.Body)
 		out := &connectionAnswer{http.StatusOK, whole(conn)}
 		if created {

@@ -173,8 +173,8 @@ func checkUser(id schemas.UserID) string {
 	switch {
 	case id == "" || len(id) > maxUserID:
 		return "user_id is 1 to 200 bytes"
-	case !harmless.Is(string(id)) || strings.TrimSpace(string(id)) != string(id):
-		return "user_id has a control character, an invisible one, or a blank at its beginning or end"
+	case !harmless.Is(string(id)):
+		return "user_id has a control character, or an invisible one"
 	}
 	return ""
 }

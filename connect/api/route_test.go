@@ -54,7 +54,6 @@ func TestARequestThatSaysWhatCannotBeIsToldWhatIsWrong(t *testing.T) {
 		{"PUT", at("/users"), `[{"user_id":"u-1"},{"user_id":"` + strings.Repeat("é", 101) + `"}]`, "Entry 1"},
 		{"PUT", at("/users"), "[{\"user_id\":\"\ufeffalice\"}]", "invisible"},
 		{"PUT", at("/users"), `[{"user_id":"a\u0000b"}]`, "control"},
-		{"PUT", at("/users"), `[{"user_id":" alice"}]`, "blank"},
 		{"PUT", at("/users?ends=-1"), `[]`, "query.ends"},
 		{"PATCH", at("/users"), `[]`, "body"},
 		{"PATCH", at("/users"), `{"set":[{"user_id":"u-1"}],"remove":["u-1"]}`, "remove"},
@@ -73,7 +72,7 @@ func TestARequestThatSaysWhatCannotBeIsToldWhatIsWrong(t *testing.T) {
 		{"PUT", at("/agents/users"), `[{"agent_id":"two","set":"ignored"}]`, "agent_id"},
 		{"POST", at("/erasures"), `{"user_id":""}`, "user_id"},
 		{"POST", at("/erasures"), `{}`, "user_id"},
-		{"POST", at("/console-link"), `{"path":"/elsewhere"}`, "path"},
+		{"POST", at("/console-link"), `{"path":"/elsewhere"}`, "under /console/"},
 		{"POST", at("/console-link"), `{"scopes":["write"]}`, "scopes"},
 	} {
 		got := w.refused(http.StatusBadRequest, "invalid", c.method, c.path, c.body)

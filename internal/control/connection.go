@@ -23,9 +23,9 @@ func States() []string {
 
 // Credentials are the body of PUT /connection.
 type Credentials struct {
-	TenantURL    string `json:"tenant_url" minLength:"1" maxLength:"2000" example:"acme.halopsa.com" doc:"https unless configuration allows otherwise. What can be nobody's host, such as a key that was pasted here, is refused and not repeated"`
-	ClientID     string `json:"client_id" minLength:"1" maxLength:"1000" example:"5b7c1d2e-0a64-4c39-9f5e-0d9a3f1c7b42"`
-	ClientSecret string `json:"client_secret" minLength:"1" maxLength:"1000" writeOnly:"true"`
+	TenantURL    string `json:"tenant_url" minLength:"1" pattern:"\\S" patternDescription:"more than blanks" maxLength:"2000" example:"acme.halopsa.com" doc:"https unless configuration allows otherwise. What can be nobody's host, such as a key that was pasted here, is refused and not repeated"`
+	ClientID     string `json:"client_id" minLength:"1" pattern:"\\S" patternDescription:"more than blanks" maxLength:"1000" example:"5b7c1d2e-0a64-4c39-9f5e-0d9a3f1c7b42"`
+	ClientSecret string `json:"client_secret" minLength:"1" pattern:"\\S" patternDescription:"more than blanks" maxLength:"1000" writeOnly:"true"`
 	CABundle     string `json:"ca_bundle,omitempty" nullable:"true" maxLength:"500000" doc:"PEM certificates of the authority of a self-hosted Halo"`
 	// ReplaceSealed makes a sealed tenant's connection anew.
 	ReplaceSealed bool `json:"replace_sealed,omitempty" nullable:"true" doc:"Connect a sealed tenant anew. Every mapping's history is kept. Ignored where the tenant is not sealed"`

@@ -15,7 +15,7 @@ const (
 
 // LinkRequest is the body of POST /console-link.
 type LinkRequest struct {
-	Path   string   `json:"path,omitempty" nullable:"true" maxLength:"2000" example:"/console/acme/agents" doc:"The page that it opens, under /console/; the tenant's first page where it is left out"`
+	Path   string   `json:"path,omitempty" nullable:"true" maxLength:"2000" pattern:"^/console/([a-z0-9_-]+(/[a-z0-9_-]+)*/?)?(\\?[A-Za-z0-9_.~%&=:+-]*)?$" patternDescription:"a path under /console/" example:"/console/acme/agents" doc:"The page that it opens, under /console/; the tenant's first page where it is left out"`
 	Scopes []string `json:"scopes,omitempty" nullable:"true" maxItems:"3" enum:"read,map,manage" doc:"Narrows what the session may do; never widens it"`
 }
 

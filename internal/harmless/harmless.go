@@ -43,7 +43,7 @@ func Is(s string) bool {
 		return false
 	}
 	for _, r := range s {
-		if r != ' ' && (unicode.IsSpace(r) || unseen(r)) {
+		if !is(r) {
 			return false
 		}
 	}
@@ -68,35 +68,34 @@ func rangetable(runes ...uint16) *unicode.RangeTable {
 
 func unseen(r rune) bool { return (r < ' ' || r >= 0x7F) && unicode.In(r, hidden...) }
 
-// Pattern is [Is] as a regular expression without anchors, for one character
-// that is no blank and, second, for one that may be one. The characters stand in
-// it as they are: no two dialects agree on how to write them otherwise.
-func Pattern() (visible, any string) {
+// Pattern is [Is] for one character as a regular expression: a class in which
+// the characters stand as they are, since no two dialects agree on how to write
+// them otherwise. It knows the first plane of Unicode only, in which a character
+// is one unit in every language.
+func Pattern() string {
 	var b strings.Builder
-	for _, table := range append([]*unicode.RangeTable{unicode.White_Space}, hidden...) {
-		for _, r := range table.R16 {
-			ranges(&b, rune(r.Lo), rune(r.Hi), rune(r.Stride))
+	b.WriteString("[^")
+	const end = 0x10000
+	for lo := rune(0); lo < end; lo++ {
+		if is(lo) {
+			continue
 		}
-		for _, r := range table.R32 {
-			ranges(&b, rune(r.Lo), rune(r.Hi), rune(r.Stride))
+		hi := lo
+		for hi+1 < end && !is(hi+1) {
+			hi++
 		}
-	}
-	return "[^" + b.String() + "]", "[^" + strings.ReplaceAll(b.String(), " ", "") + "]"
-}
-
-func ranges(b *strings.Builder, lo, hi, stride rune) {
-	if lo == 0xD800 { // surrogates: no text of ours can have one
-		return
-	}
-	if stride == 1 {
 		b.WriteRune(lo)
 		if hi > lo {
-			b.WriteRune('-')
+			b.WriteByte('-')
 			b.WriteRune(hi)
 		}
-		return
+		lo = hi
 	}
-	for r := lo; r <= hi; r += stride {
-		b.WriteRune(r)
-	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// is is Is for one rune. Surrogates are let pass: no text of ours has one.
+func is(r rune) bool {
+	return r == ' ' || r >= 0xD800 && r <= 0xDFFF || !unicode.IsSpace(r) && !unseen(r)
 }

@@ -48,13 +48,12 @@ func FuzzNothingThatIsNotSeenIsLeft(f *testing.F) {
 }
 
 func TestThePatternSaysTheSame(t *testing.T) {
-	visible, any := harmless.Pattern()
-	one, some := regexp.MustCompile("^"+visible+"$"), regexp.MustCompile("^"+any+"$")
-	for r := range rune(0x110000) {
+	one := regexp.MustCompile("^" + harmless.Pattern() + "$")
+	for r := range rune(0x10000) {
 		if r >= 0xD800 && r <= 0xDFFF {
 			continue
 		}
-		if is := harmless.Is(string(r)); some.MatchString(string(r)) != is || one.MatchString(string(r)) != (is && r != ' ') {
+		if is := harmless.Is(string(r)); one.MatchString(string(r)) != is {
 			t.Errorf("%U: Is says %v", r, is)
 		}
 	}
