@@ -84,7 +84,7 @@ func TestEachCommandOfTheAPI(t *testing.T) {
 		{[]string{"agents", "--state", "unmatched"}, []string{"unmatched: no email", "Bob"}},
 		{[]string{"agents", "--find", "ann"}, []string{"Ann", "u-2"}},
 		{[]string{"ignore", "3", "42"}, []string{"ignored"}},
-		{[]string{"automatic", "3"}, []string{"automatic"}},
+		{[]string{"automatic", "3"}, []string{"unmatched"}},
 		{[]string{"map", "2", "u-9"}, []string{"Agent 2 is mapped to u-9"}},
 		{[]string{"history", "2"}, []string{"u-2", "operator"}},
 		{[]string{"history", "3"}, []string{"never mapped"}},

@@ -21,7 +21,11 @@ import (
 func (a *API) admit(rt *route, ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	c := &call{request: r}
-	if refused := a.judge(rt, c); refused != nil {
+	refused := a.judge(rt, c)
+	if refused == nil {
+		refused = blank(ctx.Operation(), r.URL.Query())
+	}
+	if refused != nil {
 		switch refused.Status {
 		case http.StatusUnauthorized:
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -64,6 +68,18 @@ func (a *API) judge(rt *route, c *call) *control.Refusal {
 	}
 	if err := a.cfg.Tenants.Ready(); err != nil {
 		return control.ErrStandby
+	}
+	return nil
+}
+
+// blank refuses a parameter that is there and says nothing, where nothing is no
+// answer: huma would take it for one that is left out, and a filter that was
+// meant would be none. The first page's cursor and a search for nothing are.
+func blank(op *huma.Operation, query url.Values) *control.Refusal {
+	for _, p := range op.Parameters {
+		if p.In == "query" && p.Name != "cursor" && p.Name != "q" && p.Name != "user" && query.Has(p.Name) && query.Get(p.Name) == "" {
+			return invalid("query.%s: it is empty.", p.Name)
+		}
 	}
 	return nil
 }

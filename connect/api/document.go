@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -95,7 +96,7 @@ func (a *API) finishDocument() error {
 	}
 	all["Facts"].Properties["id"].Format = "uuid"
 	user := userPattern()
-	for _, s := range []*huma.Schema{all["User"].Properties["user_id"], all["ErasureRequest"].Properties["user_id"], all["UsersPatch"].Properties["remove"].Items} {
+	for _, s := range []*huma.Schema{all["User"].Properties["user_id"], all["ErasureRequest"].Properties["user_id"]} {
 		s.Pattern = user
 	}
 	for _, item := range doc.Paths {
@@ -108,9 +109,26 @@ func (a *API) finishDocument() error {
 	// The one route with a second success.
 	connected := doc.Paths[tenantPath+"/connection"].Put.Responses
 	connected["201"] = &huma.Response{Description: "Connected; nothing was known of the tenant before", Content: connected["200"].Content}
-	var err error
-	a.document, err = json.Marshal(doc)
+	text, err := json.Marshal(doc)
+	a.document = ascii(text)
 	return err
+}
+
+// ascii writes JSON without any other character than those of ASCII, which
+// every reader takes for the same: some read a document as YAML, where a
+// character of a pattern may not stand as it is.
+func ascii(text []byte) []byte {
+	out := make([]byte, 0, len(text)+len(text)/8)
+	for _, r := range string(text) {
+		if r < 0x7F {
+			out = append(out, byte(r))
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }
 
 // arrays says of no array that it may be null: huma does of all.
@@ -150,6 +168,7 @@ func describe(op *huma.Operation) {
 			case "getAgents":
 				s.Pattern = "^[0-9]{1,15}$"
 			}
+			s.Pattern = "^(" + strings.Trim(s.Pattern, "^$") + ")?$" // empty for the first page
 		}
 	}
 	if op.RequestBody == nil {

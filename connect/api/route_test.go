@@ -35,6 +35,8 @@ func TestARequestThatSaysWhatCannotBeIsToldWhatIsWrong(t *testing.T) {
 		{"GET", at("/timeline?to=2026-02-30"), "", "query.to"},
 		{"GET", at("/timeline?limit=1001"), "", "query.limit"},
 		{"GET", at("/timeline?user=%zz"), "", "query"},
+		{"GET", at("/timeline?from="), "", "query.from"},
+		{"GET", at("/events?kind="), "", "query.kind"},
 		{"GET", at("/events?outcome=maybe"), "", "query.outcome"},
 		{"GET", at("/events?reason=lazy"), "", "query.reason"},
 		{"GET", at("/events?kind=none"), "", "query.kind"},
@@ -373,7 +375,7 @@ func TestOfABulkEachIsDoneOrRefusedByItself(t *testing.T) {
 	w.want(200, "PUT", at("/agents/users"), `[
 		{"agent_id":3,"user_id":"u-1"}, {"agent_id":"42","set":"automatic"}, {"agent_id":99,"user_id":"u-1"}, {"agent_id":2,"user_id":"stranger"},
 		{"agent_id":4.0,"set":"gone"}, {"agent_id":5,"user_id":"u-1","set":"ignored"}, {"agent_id":6}, {"agent_id":7,"user_id":7}, {"agent_id":1,"set":"ignored"}]`, &got)
-	want := []string{"3 matched u-1 ", "42 automatic  ", "99   unknown_agent", "2 matched u-2 unknown_user", "4   invalid", "5   invalid", "6   invalid", "7   invalid", "1   unknown_agent"}
+	want := []string{"3 matched u-1 ", "42 unmatched  ", "99   unknown_agent", "2 matched u-2 unknown_user", "4   invalid", "5   invalid", "6   invalid", "7   invalid", "1   unknown_agent"}
 	for i, r := range got.Results {
 		user, code := schemas.UserID(""), ""
 		if r.UserID != nil {

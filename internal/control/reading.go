@@ -13,7 +13,7 @@ type Activity struct {
 	User       schemas.UserID     `json:"user_id"`
 	Category   string             `json:"category" enum:"Ticket"`
 	Kind       schemas.Kind       `json:"kind" enum:"ticket_logged,status_changed,updated_by_agent,updated_by_user"`
-	Weight     float32            `json:"weight" exclusiveMinimum:"0" maximum:"1"`
+	Weight     float32            `json:"weight" minimum:"0" maximum:"1"`
 	Ticket     uint64             `json:"ticket_id"`
 	Agent      schemas.AgentID    `json:"agent_id"`
 	CreditedAs schemas.CreditedAs `json:"credited_as" enum:"actor,assignee,envelope"`

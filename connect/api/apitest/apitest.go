@@ -163,6 +163,9 @@ func (t *Tenants) assign(a control.Assignment) control.Assigned {
 		g.State, g.UserID, g.MatchedBy, g.Reason, g.Suggestions = control.Matched, &a.User, "hand", "", nil
 	default:
 		g.State, g.UserID, g.MatchedBy, g.Reason, g.Suggestions = a.Set, nil, "", control.ByHand, nil
+		if a.Set == control.SetAutomatic { // nobody is matched here
+			g.State, g.Reason = control.Unmatched, control.NoUser
+		}
 	}
 	return control.Assigned{Agent: a.Agent, State: g.State, UserID: g.UserID}
 }
