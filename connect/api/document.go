@@ -81,7 +81,7 @@ func (a *API) finishDocument() error {
 	delete(all, "ErrorModel") // huma's form of an error, which nobody gets
 	delete(all, "ErrorDetail")
 	for _, s := range all {
-		arrays(s)
+		tidy(s)
 	}
 	for _, name := range []string{"UsersPatch", "LinkRequest"} {
 		for member, s := range all[name].Properties {
@@ -131,20 +131,25 @@ func ascii(text []byte) []byte {
 	return out
 }
 
-// arrays says of no array that it may be null: huma does of all.
-func arrays(s *huma.Schema) {
+// tidy says of no array that it may be null, as huma does of all; and nothing of
+// further members: that objects may have some is what a schema means that says
+// nothing, and said aloud it gives clients a map beside every object.
+func tidy(s *huma.Schema) {
 	if s == nil {
 		return
+	}
+	if s.AdditionalProperties == true {
+		s.AdditionalProperties = nil
 	}
 	if s.Type == huma.TypeArray {
 		s.Nullable = false
 	}
-	arrays(s.Items)
+	tidy(s.Items)
 	for _, p := range s.Properties {
-		arrays(p)
+		tidy(p)
 	}
 	if more, ok := s.AdditionalProperties.(*huma.Schema); ok {
-		arrays(more)
+		tidy(more)
 	}
 }
 
@@ -175,7 +180,7 @@ func describe(op *huma.Operation) {
 		return
 	}
 	body := op.RequestBody.Content["application/json"].Schema
-	arrays(body)
+	tidy(body)
 	if op.OperationID == "mapAgent" {
 		body.Properties["user_id"].Pattern = userPattern()
 		// A copy: huma checks by its own, and would count what fits without
@@ -217,7 +222,7 @@ func assignmentSchema(exact bool) *huma.Schema {
 	set := &huma.Schema{Description: "unmatched: mapped to nobody, until somebody says otherwise. ignored: not to be mapped, and no more asked about. " +
 		"automatic: forget what was said by hand, and match"}
 	s := &huma.Schema{
-		Type: huma.TypeObject, AdditionalProperties: true, Properties: map[string]*huma.Schema{"user_id": user, "set": set},
+		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"user_id": user, "set": set},
 		Description: "Either user_id or set",
 	}
 	if !exact {

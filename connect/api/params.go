@@ -186,6 +186,9 @@ type agentRef schemas.AgentID
 func (a *agentRef) UnmarshalJSON(b []byte) error {
 	text := strings.Trim(string(b), `"`)
 	n, err := strconv.ParseUint(text, 10, 53)
+	if err != nil && len(text) < len(b) {
+		return invalid("agent_id is a whole number, or its digits")
+	}
 	if err != nil {
 		var f float64 // 4.0 and 1e0 are whole numbers too
 		if json.Unmarshal(b, &f) != nil || f != float64(uint64(f)) || f < 0 || f > 1<<53-1 {
@@ -201,7 +204,10 @@ func (a *agentRef) UnmarshalJSON(b []byte) error {
 func (agentRef) Schema(huma.Registry) *huma.Schema {
 	least, most := 0.0, float64(1<<53-1)
 	return &huma.Schema{
-		Extensions: map[string]any{"type": []string{"integer", "string"}},
-		Minimum:    &least, Maximum: &most, Pattern: "^[0-9]{1,15}$", Description: "Halo's id of the agent, as a number or as its digits", Examples: []any{42},
+		Description: "Halo's id of the agent, as a number or as its digits", Examples: []any{42},
+		AnyOf: []*huma.Schema{
+			{Type: huma.TypeInteger, Format: "int64", Minimum: &least, Maximum: &most},
+			{Type: huma.TypeString, Pattern: "^[0-9]{1,15}$"},
+		},
 	}
 }
