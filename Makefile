@@ -73,6 +73,10 @@ console/browser/node_modules/.package-lock.json: console/browser/package-lock.js
 console-test: build chromium console/browser/node_modules/.package-lock.json ## the console's pages in a real browser: axe, journeys, pictures
 	cd console/browser && CHROMIUM="$$(command -v "$${CHROMIUM:-chromium}")" node --test --test-reporter=spec
 
+.PHONY: clients
+clients: ## make clients of the API in Go and TypeScript from its document, and call it with them; needs npm and the network
+	$(GO) test -tags clients -count=1 -timeout 20m -run ClientIsMade ./connect/api
+
 .PHONY: drill
 drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 15 minutes
 	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend

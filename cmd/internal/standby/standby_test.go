@@ -87,6 +87,7 @@ func (p *pair) ask(t *testing.T, i int) (int, string) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer token")
+	req.Host = "connect.example"
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +115,8 @@ func TestWhoeverIsAskedTheOneThatActsAnswers(t *testing.T) {
 		}
 	}
 	r := p.own[0].heard.Load()
-	if r.Method != http.MethodPut || r.RequestURI != "/v1/tenants/acme/users?x=1" || r.Header.Get("Authorization") != "Bearer token" {
-		t.Errorf("passed on as %s %s %v", r.Method, r.RequestURI, r.Header)
+	if r.Method != http.MethodPut || r.RequestURI != "/v1/tenants/acme/users?x=1" || r.Header.Get("Authorization") != "Bearer token" || r.Host != "connect.example" {
+		t.Errorf("passed on as %s %s %s %v", r.Method, r.Host, r.RequestURI, r.Header)
 	}
 
 	// The vault changes hands.
