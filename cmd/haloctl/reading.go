@@ -162,8 +162,12 @@ func eventsCommand(s *streams) *cobra.Command {
 	}
 	f.add(cmd)
 	for _, flag := range [][2]string{
-		{"outcome", "only activity or skip"}, {"reason", "only skips for this reason"}, {"kind", "only this kind"},
-		{"ticket", "only this ticket"}, {"agent", "only this agent"}, {"user", "only this user"},
+		{"outcome", "only activity or skip"},
+		{"reason", "only skips for this reason"},
+		{"kind", "only this kind"},
+		{"ticket", "only this ticket"},
+		{"agent", "only this agent"},
+		{"user", "only this user"},
 	} {
 		f.text(cmd, flag[0], flag[1])
 	}

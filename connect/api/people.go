@@ -170,9 +170,6 @@ type bulkItem struct{ assignment }
 // Schema is loose: what is wrong with an item is said in its result.
 func (bulkItem) Schema(huma.Registry) *huma.Schema { return assignmentSchema(false) }
 
-// mostAssignments bounds a bulk.
-const mostAssignments = 500
-
 func agentRoutes(a *API) {
 	add(a, route{
 		method: "GET", path: tenantPath + "/agents", id: "getAgents", scope: access.Read,
