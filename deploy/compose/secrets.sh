@@ -32,7 +32,7 @@ for user in migrate sink connect erase analyst; do
 done
 echo "CLICKHOUSE_PASSWORD=$(draw)" >"$new/clickhouse.env"
 echo "GF_SECURITY_ADMIN_PASSWORD=$(draw)" >"$new/grafana.env"
-chmod 0644 "$new"/kafka-* "$new/clickhouse-passwords.sql" "$new"/clickhouse-{migrate,sink,connect,erase}
+chmod 0644 "$new"/kafka-* "$new/clickhouse-passwords.sql" "$new"/clickhouse-{migrate,sink,connect,erase,analyst}
 mv "$new" "$dir"
 trap - EXIT
 echo "passwords drawn into $dir"

@@ -249,15 +249,17 @@ func TestGrafanaIsToldWhereTheFiguresAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := yaml.Unmarshal(b, &providers); err != nil || len(providers.Providers) != 1 {
+	if err := yaml.Unmarshal(b, &providers); err != nil || len(providers.Providers) != 2 {
 		t.Fatalf("%+v, %v", providers, err)
 	}
 	compose, err := os.ReadFile(deploy + "/compose.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if path := providers.Providers[0].Options.Path; !strings.Contains(string(compose), "./grafana/dashboards:"+path+":ro") {
-		t.Errorf("compose.yaml does not put the dashboards where %s are looked for", path)
+	for i, folder := range []string{"dashboards", "analysts"} {
+		if path := providers.Providers[i].Options.Path; !strings.Contains(string(compose), "./grafana/"+folder+":"+path+":ro") {
+			t.Errorf("compose.yaml does not put the %s where %s are looked for", folder, path)
+		}
 	}
 }
 
