@@ -72,6 +72,7 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		ConsoleURL:     cfg.PublicConsoleURL,
 		AllowNets:      cfg.HaloAllowNets,
 		HealthInterval: cfg.HealthInterval,
+		ReportOnly:     !cfg.AutoRepair,
 		Sealer:         sealer,
 		Tokens:         tokens,
 		Outcomes:       outcomes{read, refused},
