@@ -198,7 +198,7 @@ func TestFiltersReachTheReadModel(t *testing.T) {
 	}
 	w.want(200, "GET", at("/summary?from=2026-11-02&to=2026-11-01"), "", nil) // between them is nothing
 	w.want(200, "GET", at("/timeline?from=0001-01-01T00:00:00Z&to=9999-12-31T00:00:00Z"), "", nil)
-	if got := w.reads.Last; got.From.Year() != 1900 || got.To.Year() != 2299 {
+	if got := w.reads.Last; got.From.Year() != 1970 || got.To.Year() != 2299 {
 		t.Errorf("%+v", got)
 	}
 	w.want(200, "GET", at("/deliveries"), "", nil)

@@ -48,10 +48,10 @@ func (in *InAgent) agent() schemas.AgentID { return schemas.AgentID(in.Agent) }
 // instant is a time in a query: RFC 3339, or a date as its beginning in UTC.
 type instant struct{ time.Time }
 
-// The times that ClickHouse's DateTime64 holds. What lies outside is as good as
-// the bound.
+// The times that Kafka, which asks by milliseconds since 1970, and ClickHouse's
+// DateTime64 know. What lies outside is as good as the bound.
 var (
-	earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+	earliest = time.UnixMilli(0).UTC()
 	latest   = time.Date(2299, 12, 31, 0, 0, 0, 0, time.UTC)
 )
 
