@@ -70,6 +70,7 @@ func TestWhoAnAgentIsAndWhyHeIsNobody(t *testing.T) {
 		{agent: ledger.Agent{ID: 18, Missing: true, Email: "z@desk.example"}, was: "u-left", want: "u-left"},
 		{agent: ledger.Agent{ID: 19, Missing: true}, was: "u-who", state: "unmatched", reason: "no_email"},
 		{agent: ledger.Agent{ID: 20}, was: "u-one", want: "u-one"}, // without an e-mail nothing is known
+		{agent: ledger.Agent{ID: 22, Disabled: true}, was: "u-plain", state: "ignored", reason: "disabled"},
 		{agent: ledger.Agent{ID: 21, Email: "else@desk.example"}, was: "u-two", state: "unmatched", reason: "no_user"},
 	} {
 		s := ledger.State{Users: directory, Hand: map[schemas.AgentID]schemas.UserID{}, Ignored: map[schemas.AgentID]bool{}}
