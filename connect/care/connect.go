@@ -72,7 +72,11 @@ func (c *Care) connect(ctx context.Context, tn *tenant, by string, in control.Cr
 	}
 	control.Progress(ctx, control.StepAgents)
 	if snap.Connected() && same(*snap.Credentials, cred) && c.whole(ctx, halo, snap) {
-		return false, nil
+		if snap.Findings.Failure == nil {
+			return false, nil
+		}
+		// It could not be asked, and can: that is all there is to change.
+		return false, c.relist(ctx, tn, by, schemas.ChangeConnect)
 	}
 	agents, agentsErr := halo.Agents(ctx)
 	if agentsErr != nil && !tolerable(agentsErr) {

@@ -299,13 +299,14 @@ func (c *Care) note(ctx context.Context, tn *tenant, before *ledger.Snapshot, er
 func (c *Care) Refresh(ctx context.Context, t schemas.Tenant, by string) (control.Connection, error) {
 	ctx, cancel := operation(ctx)
 	defer cancel()
-	if err := c.refresh(ctx, c.tenant(t), by); err != nil {
+	if err := c.relist(ctx, c.tenant(t), by, schemas.ChangeRefresh); err != nil {
 		return control.Connection{}, explain(err)
 	}
 	return c.Connection(ctx, t)
 }
 
-func (c *Care) refresh(ctx context.Context, tn *tenant, by string) error {
+// relist is a refresh, by whatever call it came.
+func (c *Care) relist(ctx context.Context, tn *tenant, by string, call schemas.ChangeKind) error {
 	before, _, err := c.connected(tn)
 	if err != nil {
 		return err
@@ -314,5 +315,5 @@ func (c *Care) refresh(ctx context.Context, tn *tenant, by string) error {
 	if err != nil && !(found.listed && found.Failure != nil) {
 		return c.note(ctx, tn, before, err, by)
 	}
-	return c.takeIn(ctx, tn, before, found, by, &schemas.Change{By: by, Change: schemas.ChangeRefresh, Result: "ok"})
+	return c.takeIn(ctx, tn, before, found, by, &schemas.Change{By: by, Change: call, Result: "ok"})
 }

@@ -68,7 +68,7 @@ func (c *Care) judge(s *ledger.Snapshot) verdict {
 		v.state = control.Disconnected
 		if len(s.LeftInHalo) > 0 {
 			say(control.SeverityWarning, "left_in_halo", "Halo did not let go of all that is ours: "+strings.Join(s.LeftInHalo, "; ")+". Its deliveries are refused.",
-				"It is tried again for a day. To be sure, delete the webhook in Halo under Configuration, Integrations, Webhooks.")
+				"It is tried again for a day, as long as the connector is not restarted. To be sure, delete the webhook in Halo under Configuration, Integrations, Webhooks.")
 		}
 		return v
 	}

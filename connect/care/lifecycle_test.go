@@ -90,6 +90,29 @@ func TestTheCredentialsThatItHasChangeNothingOfAHealthyConnection(t *testing.T) 
 	}, halotest.Config{})
 }
 
+// A Halo that was away is no reason for another webhook.
+func TestTheSameCredentialsSayThatHaloIsBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.sims[0].AddAgent(halotest.Agent{ID: 7})
+		in := w.active()
+		hook := in.connect("acme", 0).Webhook.ID
+		w.sims[0].Inject("", -1, halotest.Page(503))
+		time.Sleep(3 * lookTime)
+		if c := in.connection("acme"); c.State != "unreachable" {
+			t.Fatalf("%s: this proves nothing", c.State)
+		}
+		w.sims[0].Heal()
+		c := in.connect("acme", 0)
+		if c.State != "active" || len(c.Problems) != 0 || c.Webhook.ID != hook {
+			t.Errorf("%+v", c)
+		}
+		said := w.changes("acme")
+		if n := len(said); !slices.Equal(said[n-3:], []string{"operator connect", "operator problem_closed halo_error", "operator state active"}) {
+			t.Errorf("said %q", said)
+		}
+	}, halotest.Config{})
+}
+
 func TestAnotherHaloIsRefusedUntilTheTenantIsDisconnected(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for n := range w.sims {
