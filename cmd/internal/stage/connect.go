@@ -75,7 +75,7 @@ func Connect(ctx context.Context, cfg config.Connect, log *slog.Logger, reg *pro
 		ReportOnly:     !cfg.AutoRepair,
 		Sealer:         sealer,
 		Tokens:         tokens,
-		Outcomes:       outcomes{read, refused},
+		Outcomes:       outcomes{read, back, refused},
 		Eraser:         clickhouse.NewEraser(erasing),
 		Reads:          read,
 		Log:            log,

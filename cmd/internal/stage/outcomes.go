@@ -22,6 +22,7 @@ type model = timeline.Timeline
 // outcomes tells connect what the read model knows.
 type outcomes struct {
 	*model
+	tests   *records.Reader
 	refused *records.Refused
 }
 
@@ -53,8 +54,9 @@ func (o outcomes) Unmapped(ctx context.Context, since time.Time) (map[schemas.Te
 	return out, err
 }
 
-// LastReached is not kept anywhere but at the edge, as a metric.
-func (o outcomes) LastReached(context.Context, schemas.Tenant) (at time.Time, err error) { return }
+func (o outcomes) LastReached(ctx context.Context, t schemas.Tenant) (time.Time, error) {
+	return o.tests.LastReached(ctx, t)
+}
 
 func (o outcomes) Refused(_ context.Context, since time.Time) (map[schemas.Tenant]care.Refusals, error) {
 	all := make(map[schemas.Tenant]care.Refusals)
