@@ -25,20 +25,20 @@ type ChangeKind string
 
 // What people do, and what happens by itself.
 const (
-	ChangeConnect      ChangeKind = "connect"
-	ChangeRefresh      ChangeKind = "refresh"
-	ChangeReconnect    ChangeKind = "reconnect"
-	ChangeDisconnect   ChangeKind = "disconnect"
-	ChangeMap         ChangeKind = "map"
-	ChangeUnmap     ChangeKind = "unmap"
-	ChangeIgnore      ChangeKind = "ignore"
-	ChangeAutomatic      ChangeKind = "automatic" // to matching by e-mail
-	ChangeUsers   ChangeKind = "users"
+	ChangeConnect       ChangeKind = "connect"
+	ChangeRefresh       ChangeKind = "refresh"
+	ChangeReconnect     ChangeKind = "reconnect"
+	ChangeDisconnect    ChangeKind = "disconnect"
+	ChangeMap           ChangeKind = "map"
+	ChangeUnmap         ChangeKind = "unmap"
+	ChangeIgnore        ChangeKind = "ignore"
+	ChangeAutomatic     ChangeKind = "automatic" // to matching by e-mail
+	ChangeUsers         ChangeKind = "users"
 	ChangeErase         ChangeKind = "erase"
-	ChangeState    ChangeKind = "state"
-	ChangeProblemOpened  ChangeKind = "problem_opened"
-	ChangeProblemClosed  ChangeKind = "problem_closed"
-	ChangeRepaired ChangeKind = "repaired"
+	ChangeState         ChangeKind = "state"
+	ChangeProblemOpened ChangeKind = "problem_opened"
+	ChangeProblemClosed ChangeKind = "problem_closed"
+	ChangeRepaired      ChangeKind = "repaired"
 )
 
 // ChangeKinds are all of them, in the order of the constants.

@@ -69,7 +69,7 @@ does not answer.`),
 			if err != nil {
 				return err
 			}
-			defer conn.Close()
+			defer func() { _ = conn.Close() }()
 			report, err := verify.New(verify.Config{
 				Kafka: cfg.Client("haloctl"), Topics: cfg.Topics(), Weights: cfg.Processor(), Log: s.logger(),
 				Patience: wait, Show: s.progress(),

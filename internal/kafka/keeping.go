@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -56,7 +57,7 @@ func keeping(ctx context.Context, cl *kgo.Client, topics []string) (map[string]k
 		}
 		for _, r := range shard.Resp.(*kmsg.DescribeConfigsResponse).Resources {
 			switch err := kerr.ErrorForCode(r.ErrorCode); {
-			case err == kerr.UnknownTopicOrPartition, err == kerr.TopicAuthorizationFailed:
+			case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.TopicAuthorizationFailed):
 				continue
 			case err != nil:
 				return nil, fmt.Errorf("configuration of topic %s: %w", r.ResourceName, err)

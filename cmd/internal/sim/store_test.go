@@ -23,7 +23,6 @@ type store struct {
 	lies  int // so many appends are kept and answered with an error
 	slow  time.Duration
 	lied  int
-	first map[schemas.ID]time.Time // when a row was last seen to arrive
 }
 
 var errAway = errors.New("the store is away")

@@ -24,63 +24,93 @@ func TestEveryRowIsComparedWithWhatItsEventComesTo(t *testing.T) {
 		missing, different, unexpected []byte
 		weights                        int
 	}{
-		{name: "the same",
+		{
+			name:    "the same",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
-			rows:    func(c *comparison) { c.row(id(1), at(10), 1) }},
-		{name: "no row",
+			rows:    func(c *comparison) { c.row(id(1), at(10), 1) },
+		},
+		{
+			name:    "no row",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
-			rows:    func(*comparison) {}, missing: []byte{1}},
-		{name: "a row of nothing", arrived: func(events) {},
-			rows: func(c *comparison) { c.row(id(2), at(10), 1) }, unexpected: []byte{2}},
-		{name: "another user",
+			rows:    func(*comparison) {}, missing: []byte{1},
+		},
+		{
+			name: "a row of nothing", arrived: func(events) {},
+			rows: func(c *comparison) { c.row(id(2), at(10), 1) }, unexpected: []byte{2},
+		},
+		{
+			name:    "another user",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
-			rows:    func(c *comparison) { c.row(id(1), changed(at(10), func(o *outcome) { o.user = "u2" }), 1) }, different: []byte{1}},
-		{name: "a skip in the place of an activity",
+			rows:    func(c *comparison) { c.row(id(1), changed(at(10), func(o *outcome) { o.user = "u2" }), 1) }, different: []byte{1},
+		},
+		{
+			name:    "a skip in the place of an activity",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
 			rows: func(c *comparison) {
 				c.row(id(1), changed(at(10), func(o *outcome) { o.reason, o.user = schemas.Unmapped, "" }), 0)
-			}, different: []byte{1}},
-		{name: "in both views",
+			}, different: []byte{1},
+		},
+		{
+			name:    "in both views",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
-			rows:    func(c *comparison) { c.row(id(1), at(10), 1); c.row(id(1), at(10), 1) }, different: []byte{1}},
-		{name: "another weight is the operator's to choose",
+			rows:    func(c *comparison) { c.row(id(1), at(10), 1); c.row(id(1), at(10), 1) }, different: []byte{1},
+		},
+		{
+			name:    "another weight is the operator's to choose",
 			arrived: func(e events) { e.add(id(1), 10, true, at(10), 1, true) },
-			rows:    func(c *comparison) { c.row(id(1), at(10), 0.5) }, weights: 1},
-		{name: "the first arrival wins, in whatever order they are read",
+			rows:    func(c *comparison) { c.row(id(1), at(10), 0.5) }, weights: 1,
+		},
+		{
+			name: "the first arrival wins, in whatever order they are read",
 			arrived: func(e events) {
 				e.add(id(1), 20, true, at(20), 1, true)
 				e.add(id(1), 10, true, at(10), 1, true)
 				e.add(id(1), 30, true, at(30), 1, true)
 			},
-			rows: func(c *comparison) { c.row(id(1), at(10), 1) }},
-		{name: "the row of a later arrival",
+			rows: func(c *comparison) { c.row(id(1), at(10), 1) },
+		},
+		{
+			name: "the row of a later arrival",
 			arrived: func(e events) {
 				e.add(id(1), 10, true, at(10), 1, true)
 				e.add(id(1), 20, true, at(20), 1, true)
 			},
-			rows: func(c *comparison) { c.row(id(1), at(20), 1) }, different: []byte{1}},
-		{name: "two arrivals in one millisecond: either",
+			rows: func(c *comparison) { c.row(id(1), at(20), 1) }, different: []byte{1},
+		},
+		{
+			name: "two arrivals in one millisecond: either",
 			arrived: func(e events) {
 				e.add(id(1), 10, true, at(10), 1, true)
 				e.add(id(1), 10, true, changed(at(10), func(o *outcome) { o.agent = 8 }), 1, true)
 			},
-			rows: func(c *comparison) { c.row(id(1), changed(at(10), func(o *outcome) { o.agent = 8 }), 1) }},
-		{name: "a repeat of what Kafka no longer has",
+			rows: func(c *comparison) { c.row(id(1), changed(at(10), func(o *outcome) { o.agent = 8 }), 1) },
+		},
+		{
+			name:    "a repeat of what Kafka no longer has",
 			arrived: func(e events) { e.add(id(1), 100, true, at(100), 1, true) },
 			oldest:  func(schemas.Tenant) int64 { return 50 },
-			rows:    func(c *comparison) { c.row(id(1), at(10), 1) }},
-		{name: "a row from before what Kafka has is not judged", arrived: func(events) {},
+			rows:    func(c *comparison) { c.row(id(1), at(10), 1) },
+		},
+		{
+			name: "a row from before what Kafka has is not judged", arrived: func(events) {},
 			oldest: func(schemas.Tenant) int64 { return 50 },
-			rows:   func(c *comparison) { c.row(id(3), at(10), 1) }},
-		{name: "an event before the range has no row in it",
+			rows:   func(c *comparison) { c.row(id(3), at(10), 1) },
+		},
+		{
+			name:    "an event before the range has no row in it",
 			arrived: func(e events) { e.add(id(1), 10, false, at(10), 1, true) },
-			rows:    func(*comparison) {}},
-		{name: "erased, and gone",
+			rows:    func(*comparison) {},
+		},
+		{
+			name:    "erased, and gone",
 			arrived: func(e events) { e.add(id(1), 10, true, outcome{tenant: "acme"}, 0, false) },
-			rows:    func(*comparison) {}},
-		{name: "erased, and back",
+			rows:    func(*comparison) {},
+		},
+		{
+			name:    "erased, and back",
 			arrived: func(e events) { e.add(id(1), 10, true, outcome{tenant: "acme"}, 0, false) },
-			rows:    func(c *comparison) { c.row(id(1), at(10), 1) }, unexpected: []byte{1}},
+			rows:    func(c *comparison) { c.row(id(1), at(10), 1) }, unexpected: []byte{1},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			arrived := make(events)

@@ -152,7 +152,7 @@ func follow[V any](ctx context.Context, cfg Config, topic string, parse func(*kg
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- t.Run(ctx) }()
-	end := func() { cancel(); <-ended }
+	end := func() { cancel(); <-ended // with cancel, so that its error is none }
 	if err := t.CatchUp(ctx); err != nil {
 		end()
 		return nil, nil, err
