@@ -150,9 +150,12 @@ func follow[V any](ctx context.Context, cfg Config, topic string, parse func(*kg
 	}
 	t := table.New(client, topic, parse, cfg.Log, nil)
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- t.Run(ctx) }()
-	end := func() { cancel(); <-ended // with cancel, so that its error is none }
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = t.Run(ctx) // CatchUp says why it cannot be read
+	}()
+	end := func() { cancel(); <-ended }
 	if err := t.CatchUp(ctx); err != nil {
 		end()
 		return nil, nil, err
