@@ -149,7 +149,7 @@ func TestATenantIsErasedEverywhereAndMayComeBack(t *testing.T) {
 				if _, ok := w.published("acme"); ok {
 					t.Error("the edge still has a verifier")
 				}
-				if all := in.erasures("acme"); len(all) != 1 || all[0].State != "done" || all[0].Rows != 7 || len(all[0].Stores) != 10 {
+				if all := in.erasures("acme"); len(all) != 1 || all[0].State != "done" || all[0].Rows != 7 || len(all[0].Stores) != 11 {
 					t.Errorf("%+v", all)
 				}
 				w.fault = nil

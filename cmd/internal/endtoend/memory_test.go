@@ -20,6 +20,7 @@ const (
 func TestAStageStaysWithinItsMemory(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	s.env = append(s.env, "KAFKA_BROKERS="+s.addr(9092), "CLICKHOUSE_DSN="+s.dsn("worksights"))
 	l := s.connected("memory", 10).underLoad(16, 0)
 	pause(t, 15*time.Second)
 	l.stop()

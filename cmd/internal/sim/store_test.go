@@ -18,11 +18,11 @@ import (
 type store struct {
 	storetest.Memory
 
-	mu    sync.Mutex
-	away  bool
-	lies  int // so many appends are kept and answered with an error
-	slow  time.Duration
-	lied  int
+	mu   sync.Mutex
+	away bool
+	lies int // so many appends are kept and answered with an error
+	slow time.Duration
+	lied int
 }
 
 var errAway = errors.New("the store is away")

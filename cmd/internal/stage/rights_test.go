@@ -102,6 +102,10 @@ func granted(t *testing.T, program string) (all []right) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tables := make(map[string]bool)
+	for _, spec := range schemas.NewTopics("").Specs() {
+		tables[spec.Name] = spec.Compact
+	}
 	for line := range strings.Lines(string(b)) {
 		fields := strings.Fields(line)
 		if len(fields) < 3 || fields[0] != program {
@@ -109,7 +113,10 @@ func granted(t *testing.T, program string) (all []right) {
 		}
 		for operation := range strings.SplitSeq(fields[1], ",") {
 			for _, resource := range fields[2:] {
-				if topic, ok := strings.CutPrefix(resource, "topic:"); ok {
+				topic, ok := strings.CutPrefix(resource, "topic:")
+				// How an output is configured is asked for a line in the log, which
+				// says what a record is too large for: nobody waits for the right.
+				if ok && (operation != "DescribeConfigs" || tables[topic]) {
 					all = append(all, right{operation, topic})
 				}
 			}
