@@ -35,7 +35,6 @@ type writer struct {
 	in       *instance
 	tenant   schemas.Tenant
 	answered map[schemas.AgentID]schemas.UserID // the last change that was answered with success
-	times    map[schemas.AgentID]time.Time      // when
 }
 
 func (wr *writer) run(ctx context.Context, name string, rng *rand.Rand) {
@@ -43,7 +42,7 @@ func (wr *writer) run(ctx context.Context, name string, rng *rand.Rand) {
 		agent := schemas.AgentID(2 + rng.IntN(3))
 		user := schemas.UserID(fmt.Sprintf("%s-%d", name, n))
 		if _, err := wr.in.try(wr.tenant, assign(agent, user)); err == nil {
-			wr.answered[agent], wr.times[agent] = user, time.Now()
+			wr.answered[agent] = user
 		}
 		if rng.IntN(3) == 0 {
 			_, _ = wr.in.try(wr.tenant, connect(string(user)))
@@ -105,7 +104,7 @@ func round(w *world, seed uint64) (late int) {
 	// One term: it wakes up behind another's election, of which it hears at once.
 	first := w.elect(w.idle(on(link)), func(error) bool { return false })
 	first.await()
-	one := &writer{first, "acme", map[schemas.AgentID]schemas.UserID{}, map[schemas.AgentID]time.Time{}}
+	one := &writer{first, "acme", map[schemas.AgentID]schemas.UserID{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -120,8 +119,7 @@ func round(w *world, seed uint64) (late int) {
 	}
 	time.Sleep(wait)
 	second := w.active()
-	began := time.Now()
-	two := &writer{second, "acme", map[schemas.AgentID]schemas.UserID{}, map[schemas.AgentID]time.Time{}}
+	two := &writer{second, "acme", map[schemas.AgentID]schemas.UserID{}}
 	ctx2, cancel2 := context.WithCancel(context.Background())
 	wg.Go(func() { two.run(ctx2, "two", rand.New(rand.NewPCG(seed, 2))) })
 	time.Sleep(time.Duration(rng.IntN(1500)) * time.Millisecond)
@@ -132,13 +130,8 @@ func round(w *world, seed uint64) (late int) {
 	cancel()
 	wg.Wait()
 
-	// What was read back before its successor began is answered when its instant has
-	// come, a tenth of a second later, and is true.
-	for agent, when := range one.times {
-		if when.After(began.Add(120 * time.Millisecond)) {
-			w.Errorf("seed %d: agent %d: the frozen one answered a change after its successor began", seed, agent)
-		}
-	}
+	// What counted before its successor began may be answered later, when its
+	// instant has come or the last word of it was said; and it is true.
 	for agent, user := range one.answered {
 		var all []schemas.UserID
 		for _, iv := range w.history("acme", agent).Intervals {
@@ -195,7 +188,7 @@ func TestTwoWhoBothThinkThatTheyActAreHarmless(t *testing.T) {
 			writers := make([]*writer, 2)
 			for n := range writers {
 				in := w.elect(w.idle(), func(error) bool { return true }) // it never gives way for long
-				writers[n] = &writer{in, "acme", map[schemas.AgentID]schemas.UserID{}, map[schemas.AgentID]time.Time{}}
+				writers[n] = &writer{in, "acme", map[schemas.AgentID]schemas.UserID{}}
 				wg.Go(func() { writers[n].run(ctx, fmt.Sprint("w", n), rand.New(rand.NewPCG(seed, uint64(n)))) })
 			}
 			time.Sleep(4 * time.Second)

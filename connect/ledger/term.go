@@ -58,6 +58,9 @@ func (t *term) serve(act func(ctx context.Context, ready func()) error) error {
 	defer t.l.term.CompareAndSwap(t, nil)
 	began := t.l.now()
 	if err := t.begin(); err != nil {
+		if errors.Is(err, table.ErrStopped) {
+			<-t.ctx.Done() // with why it is followed no longer
+		}
 		return t.cause(err)
 	}
 	t.l.term.Store(t)

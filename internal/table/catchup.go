@@ -150,6 +150,9 @@ func (l *Log) answer(ctx context.Context) error {
 		qctx, cancel := context.WithTimeout(ctx, limit)
 		q.end, q.err = l.end(qctx)
 		cancel()
+		if q.err != nil && ctx.Err() != nil {
+			return nil // Run ends, and who waits is told of that
+		}
 		if q.err == nil && q.end < before {
 			q.err = fmt.Errorf("%w: it ends at %d, read up to %d", ErrRewound, q.end, before)
 		}
