@@ -227,7 +227,7 @@ func (w *Watch) look(ctx context.Context, cl *kgo.Client) ([]fault, error) {
 		t, ok := topics[u.topic]
 		err := kerr.ErrorForCode(t.ErrorCode)
 		if !ok {
-			err = errors.New("nothing is said of it")
+			err = errors.New("nothing is said of it by Kafka")
 		}
 		if err == nil {
 			if err := w.same(u, t); err != nil {

@@ -224,9 +224,9 @@ func (c Verify) Validate() error {
 // control API.
 type Client struct {
 	URL       string         `env:"HALOCTL_URL" envDefault:"http://127.0.0.1:8081" desc:"the control API"`
-	Token     schemas.Secret `env:"HALOCTL_TOKEN" desc:"API token; better keep it in a file"`
+	Token     schemas.Secret `env:"HALOCTL_TOKEN" desc:"API token; better keep it in a file; empty: that of HALOCTL_TOKEN_FILE"`
 	TokenFile string         `env:"HALOCTL_TOKEN_FILE" envDefault:"./var/api-token" desc:"file whose first line is the API token"`
-	Tenant    string         `env:"HALOCTL_TENANT" desc:"tenant of commands without --tenant"`
+	Tenant    string         `env:"HALOCTL_TENANT" desc:"tenant of commands without --tenant; empty: none"`
 }
 
 // Validate reports all that is wrong, joined.

@@ -127,7 +127,7 @@ func TestHelpIsWhatWasAskedForAndGoesToStandardOutput(t *testing.T) {
 		t.Errorf("%d, on stdout %q, on stderr %q", status, &out, &errs)
 	}
 	out.Reset()
-	if status := p.Main(t.Context(), []string{"--hekp"}, nil, &out, &errs); status != Usage || out.Len() > 0 || !strings.Contains(errs.String(), "hekp") || strings.Contains(errs.String(), "KAFKA_BROKERS") {
+	if status := p.Main(t.Context(), []string{"--cheque"}, nil, &out, &errs); status != Usage || out.Len() > 0 || !strings.Contains(errs.String(), "cheque") || strings.Contains(errs.String(), "KAFKA_BROKERS") {
 		t.Errorf("a misspelt flag: %d, on stdout %q, on stderr %q", status, &out, &errs)
 	}
 }

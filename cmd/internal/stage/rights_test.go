@@ -78,7 +78,13 @@ func TestAStageWaitsForTheRightsThatTheFileOfRightsGives(t *testing.T) {
 	} {
 		t.Run(program, func(t *testing.T) {
 			want := map[string]bool{}
-			for _, r := range granted(t, program) {
+			all := granted(t, program)
+			for _, r := range all {
+				// The settings of what it only writes complete a complaint: nothing
+				// waits for them.
+				if r.operation == "DescribeConfigs" && !slices.Contains(all, right{"Read", r.topic}) {
+					continue
+				}
 				want[fmt.Sprintf("%s%s: TOPIC_AUTHORIZATION_FAILED: no right to %s", prefix, r.topic, r.operation)] = true
 			}
 			got := missing(t, program, assemble)
