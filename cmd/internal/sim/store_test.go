@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
 )
