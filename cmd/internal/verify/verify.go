@@ -10,10 +10,12 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/processor"
 	"github.com/worksights/halo-connector/schemas"
+	"github.com/worksights/halo-connector/sink"
 )
 
 // Unavailable says that an engine could not be asked.
@@ -77,6 +79,11 @@ func (v *Verifier) Run(ctx context.Context, r Range) (Report, error) {
 		return Report{}, unavailable("Kafka", err)
 	}
 	defer stop()
+	// What is older than the retention when it arrives is never appended.
+	months, err := sink.NewClickHouse(v.rows).Retention(ctx)
+	if err != nil {
+		return Report{}, unavailable("ClickHouse", clickhouse.Redact(err))
+	}
 	a, err := v.openArrivals(ctx, r.From)
 	if err != nil {
 		return Report{}, unavailable("Kafka", err)
@@ -89,6 +96,7 @@ func (v *Verifier) Run(ctx context.Context, r Range) (Report, error) {
 			return
 		}
 		o, weight, ok := l.judge(e)
+		ok = ok && !schemas.Expired(e.EventTime, e.ReceivedAt, months)
 		o.tenant = schemas.Tenant(v.once(string(e.Tenant)))
 		arrived.add(e.ID, e.ReceivedAt.UnixMilli(), !e.ReceivedAt.Before(r.From), o, weight, ok)
 	}
