@@ -29,7 +29,7 @@ type breakable interface {
 // engines are Kafka and ClickHouse of one stack.
 type engines struct {
 	brokers      string   // as for KAFKA_BROKERS
-	properties   []string // further ones of brokers of our own
+	properties   []string //nolint:unused // further ones of brokers of our own; set under the tag integration
 	prefix       string   // as for TOPIC_PREFIX
 	clickhouseAt url.URL  // its HTTP interface, with user and password
 	native       string   // DSN of its native protocol, "" where it has none
