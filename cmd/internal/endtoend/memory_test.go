@@ -20,7 +20,6 @@ const (
 func TestAStageStaysWithinItsMemory(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.env = append(s.env, "KAFKA_BROKERS="+s.addr(9092), "CLICKHOUSE_DSN="+s.dsn("worksights"))
 	l := s.connected("memory", 10).underLoad(16, 0)
 	pause(t, 15*time.Second)
 	l.stop()
@@ -46,6 +45,7 @@ func TestAllOnOneMachineStayWithinOneGigabyte(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.token, _, _ = strings.Cut(string(b), "\n")
+	s.env = append(s.env, "KAFKA_BROKERS="+s.addr(9092), "CLICKHOUSE_DSN="+s.dsn("worksights"))
 	l := s.connected("memory", 10).underLoad(16, 0)
 	pause(t, 15*time.Second)
 	l.stop()

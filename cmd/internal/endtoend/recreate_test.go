@@ -66,7 +66,7 @@ func TestATopicMadeAgainIsNoticedByAllWhoUseIt(t *testing.T) {
 					}
 					why := p.unready()
 					if why == nil || !strings.Contains(why.Error(), tt.topic) {
-						return fmt.Errorf("it says: %v", why)
+						return fmt.Errorf("it says: %w", why)
 					}
 					return nil
 				})

@@ -77,7 +77,7 @@ func TestEachStageWorksWithItsRightsAlone(t *testing.T) {
 			thief.start()
 			await(t, 30*time.Second, "an ingest with another's rights says so", func() error {
 				if why := thief.unready(); why == nil || !strings.Contains(why.Error(), "events: TOPIC_AUTHORIZATION_FAILED") {
-					return fmt.Errorf("it says %v", why)
+					return fmt.Errorf("it says %w", why)
 				}
 				return nil
 			})
