@@ -25,7 +25,9 @@ func TestAnHourOfOutagePassesAtOnceInABubble(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 		defer cancel()
 		start := time.Now()
-		if err := c.Client(t).ProduceSync(ctx, &kgo.Record{Topic: "log", Value: []byte("x")}).FirstErr(); err != nil {
+		// Ours give a record up after an hour.
+		patient := c.Client(t, kgo.RecordDeliveryTimeout(2*time.Hour))
+		if err := patient.ProduceSync(ctx, &kgo.Record{Topic: "log", Value: []byte("x")}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 		if d := time.Since(start); d < time.Hour {
