@@ -23,7 +23,7 @@
 #define OUTCOMES   (DELIVERIES + CRASHES)  /* each event once, and again after a crash */
 
 #ifndef TMAX
-#define TMAX 3
+#define TMAX 2
 #endif
 #ifdef NO_LEAD
 #define LEAD 0
@@ -110,11 +110,13 @@ proctype Edge(byte tenant) {
 #else
         if
         :: atomic { crashes > 0 -> crashes-- }          /* killed before the record went out */
-        :: atomic { events[eventsEnd] = d; eventsEnd++; logged[d] = true }
-            if
-            :: kept[d] = true                            /* acknowledged, answered 200 */
-            :: atomic { crashes > 0 -> crashes-- }       /* killed after the ack, before the 200 */
-            fi
+        :: atomic {               /* acknowledged; nobody reads whether it is answered */
+                events[eventsEnd] = d; eventsEnd++; logged[d] = true;
+                if
+                :: kept[d] = true                    /* answered 200 */
+                :: crashes > 0 -> crashes--          /* killed after the ack, before the 200 */
+                fi
+            }
         fi;
 #endif
         d = d + TENANTS
@@ -155,11 +157,13 @@ proctype Processor() {
         :: skip
         fi;
 #endif
-        atomic { outcomesEnd < OUTCOMES -> outcomeOf[outcomesEnd] = d; outcome[outcomesEnd] = o; outcomesEnd++ }  /* 4. acknowledged */
-        if
-        :: atomic { crashes > 0 -> crashes--; pos = committed }
-        :: atomic { committed = pos + 1; pos = committed }   /* 5. the commit */
-        fi;
+        atomic {                  /* 4. acknowledged, and then, unless it is killed between the two, 5. the commit */
+            outcomesEnd < OUTCOMES -> outcomeOf[outcomesEnd] = d; outcome[outcomesEnd] = o; outcomesEnd++;
+            if
+            :: crashes > 0 -> crashes--; pos = committed
+            :: committed = pos + 1; pos = committed
+            fi
+        };
 next:   d = 0; o = NONE; end = 0;
 #ifdef BARRIER_BEFORE_POLL
         end = mappingsEnd         /* asked for the next event before that is there */
@@ -180,7 +184,7 @@ proctype Sink() {
         :: skip
         fi;
 #endif
-        d_step {                  /* 1. appended; the first arrival wins */
+        atomic {                  /* 1. appended: the first arrival wins; nobody reads the table meanwhile */
             d = outcomeOf[pos]; id = IDENTITY(d);
             if
 #ifdef LAST_ARRIVAL_WINS
@@ -191,12 +195,12 @@ proctype Sink() {
                 row[id] = outcome[pos]; rowReceived[id] = received[d]
             :: else
             fi;
-            d = 0; id = 0
-        }
-        if
-        :: atomic { crashes > 0 -> crashes--; pos = committed }
-        :: atomic { committed = pos + 1; pos = committed }   /* 2. the commit */
-        fi;
+            d = 0; id = 0;
+            if                    /* 2. the commit, unless it is killed before */
+            :: crashes > 0 -> crashes--; pos = committed
+            :: committed = pos + 1; pos = committed
+            fi
+        };
 next:   skip
     :: pos == outcomesEnd && processed -> break
     od;
