@@ -147,7 +147,7 @@ func (c *Care) check(ctx context.Context, tn *tenant) {
 				found.SilentSince = since
 			}
 		}
-	} else if !before.Stale {
+	} else if !before.Stale() {
 		return
 	}
 	if err := c.takeIn(ctx, tn, before, found, schemas.ByConnector, nil); err != nil {
@@ -216,7 +216,7 @@ func (c *Care) takeIn(ctx context.Context, tn *tenant, before *ledger.Snapshot, 
 		change.Audit = slices.Insert(change.Audit, 0, *did)
 	}
 	switch {
-	case !sameFindings(next.Findings, now.Findings), news, now.Stale, newAgents, len(changed) > 0, len(audit) > 0, found.listed && by == schemas.ByConnector:
+	case !sameFindings(next.Findings, now.Findings), news, now.Stale(), newAgents, len(changed) > 0, len(audit) > 0, found.listed && by == schemas.ByConnector:
 	default:
 		// Only the time of the look is new. It is shown and not written: a record
 		// every five minutes for each tenant would say nothing.

@@ -209,7 +209,11 @@ func (t *term) know() *found {
 		if tn.vault = f.vault[string(id)]; tn.vault != nil {
 			tn.recorded, tn.saved = true, tn.vault.Timestamp
 			g.Go(func() error {
-				s.State, s.Stale, s.Sealed = open(t.l.cfg.Sealer, tn.vault)
+				key, old := t.l.cfg.Sealer.Primary(), false
+				if s.State, old, s.Sealed = open(t.l.cfg.Sealer, tn.vault); old {
+					key = 0 // so it stays stale until it is sealed again
+				}
+				s.stale = t.sealedWith(key)
 				if s.Sealed == nil {
 					tn.vault = nil // it can be made again
 				}

@@ -134,9 +134,8 @@ type Snapshot struct {
 	// [ErrSealed]. State is then the zero one, which means nothing.
 	Sealed error
 
-	// Stale says that the vault record is sealed with an older key than the one
-	// that seals now: a [Change] with the same state seals it again.
-	Stale bool
+	// stale is nil where there is no vault record.
+	stale func() bool
 }
 
 // Known says whether the tenant ever had a connection, or is sealed and so must
@@ -149,3 +148,8 @@ func (s *Snapshot) Known() bool {
 func (s *Snapshot) Mapped(agent schemas.AgentID) (schemas.Interval, bool) {
 	return s.Mappings[agent].Current()
 }
+
+// Stale says that the vault record is sealed with an older key than the one that
+// seals now, which may have come since: a [Change] with the same state seals it
+// again.
+func (s *Snapshot) Stale() bool { return s.stale != nil && s.stale() }

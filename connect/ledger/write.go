@@ -141,6 +141,7 @@ func (tn *tenant) see(edit func(*Snapshot)) {
 
 // save writes the vault record.
 func (t *term) save(tn *tenant, s State) error {
+	key := t.l.cfg.Sealer.Primary()
 	value, err := seal(t.l.cfg.Sealer, tn.id, s)
 	if err != nil {
 		return err
@@ -149,8 +150,13 @@ func (t *term) save(tn *tenant, s State) error {
 		return err
 	}
 	tn.vault, tn.recorded, tn.saved = nil, true, t.l.now()
-	tn.see(func(n *Snapshot) { n.State, n.Sealed, n.Stale = s, nil, false })
+	tn.see(func(n *Snapshot) { n.State, n.Sealed, n.stale = s, nil, t.sealedWith(key) })
 	return nil
+}
+
+// sealedWith tells whether another key than that one seals by now.
+func (t *term) sealedWith(key uint32) func() bool {
+	return func() bool { return t.l.cfg.Sealer.Primary() != key }
 }
 
 // publish tells the edge; nil: that there is no connection.
