@@ -223,8 +223,7 @@ func (c *Care) takeIn(ctx context.Context, tn *tenant, before *ledger.Snapshot, 
 		turn.Show(next)
 		return nil
 	}
-	next.Former = unended(next.Former, c.now())
-	if news || len(next.Former) < len(now.Former) { // the edge knows the kinds of new ones by name until then
+	if news { // the edge knows their kinds by name until then
 		conn := next.Connection(tn.id)
 		change.Publish = &conn
 	}

@@ -4,7 +4,6 @@ package care_test
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,90 +64,6 @@ func TestAReconnectLeavesTheOldSecretTenMinutes(t *testing.T) {
 		if conn, _ = w.published("acme"); len(conn.Verifiers) != 2 {
 			t.Errorf("%d verifiers once the old ones had ended", len(conn.Verifiers))
 		}
-	}, halotest.Config{})
-}
-
-// The kind is a part of an event's identity: what the edge no longer knows the kind
-// of would be another event when the former webhook sends it again.
-func TestTheFormerWebhooksNotificationsKeepTheirKindsWhileItsSecretIsGood(t *testing.T) {
-	inWorld(t, func(w *world) {
-		// fresh are the notifications that the edge knows and did not know before.
-		fresh := func(before ...map[int64]schemas.Kind) map[int64]schemas.Kind {
-			w.Helper()
-			conn, _ := w.published("acme")
-			all := conn.Notifications
-			for _, m := range before {
-				maps.DeleteFunc(all, func(id int64, _ schemas.Kind) bool { return m[id] != "" })
-			}
-			kinds := slices.Sorted(maps.Values(all))
-			if want := slices.Sorted(slices.Values(schemas.Kinds())); !slices.Equal(kinds, want) {
-				w.Fatalf("of the new webhook the edge knows %v", all)
-			}
-			return all
-		}
-		knows := func(what string, want ...map[int64]schemas.Kind) {
-			w.Helper()
-			all := make(map[int64]schemas.Kind)
-			for _, m := range want {
-				maps.Copy(all, m)
-			}
-			if conn, _ := w.published("acme"); !maps.Equal(conn.Notifications, all) {
-				w.Errorf("%s: the edge knows %v, want %v", what, conn.Notifications, all)
-			}
-		}
-		in := w.active()
-		in.connect("acme", 0)
-		first := fresh()
-		knows("connected", first)
-
-		// With the old webhook gone the new one is the current one before its
-		// events are bound, and what the old one sent may still be sent again.
-		w.sims[0].ChangeWebhook(w.live(0)[0].ID, func(h *halotest.Webhook) { h.Active = false })
-		current := w.live(0)[0].ID
-		early := false
-		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (moment, error) {
-			if conn, _ := w.published("acme"); name == "create notification" && conn.WebhookID != current && !early {
-				early = true
-				knows("while events are bound", first)
-			}
-			return never, nil
-		}
-		in.reconnect("acme")
-		w.fault = nil
-		if !early {
-			t.Error("the new webhook was never current before its events were bound: this proves nothing")
-		}
-		second := fresh(first)
-		knows("reconnected", first, second)
-		in.stop()
-		in = w.active()
-		knows("after a restart", first, second)
-
-		w.skip(6 * time.Minute)
-		in.reconnect("acme")
-		third := fresh(first, second)
-		knows("reconnected again", first, second, third)
-		w.skip(5 * time.Minute)
-		w.sims[0].AddAgent(halotest.Agent{ID: 2}) // so that something is written
-		in.refresh("acme")
-		knows("the first one's time is over", second, third)
-		w.skip(6 * time.Minute)
-		w.sims[0].AddAgent(halotest.Agent{ID: 3})
-		in.refresh("acme")
-		knows("all is over", third)
-
-		// Whoever keeps pressing does not make the record grow, and a disconnect
-		// ends them all.
-		for range 4 {
-			time.Sleep(time.Minute) // for the tenant's allowance of requests
-			in.reconnect("acme")
-		}
-		if conn, _ := w.published("acme"); len(conn.Notifications) != 4*4 {
-			t.Errorf("%d notifications", len(conn.Notifications))
-		}
-		in.disconnect("acme")
-		in.connect("acme", 0)
-		fresh()
 	}, halotest.Config{})
 }
 

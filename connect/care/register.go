@@ -46,7 +46,6 @@ func (c *Care) register(ctx context.Context, tn *tenant, turn *ledger.Turn, halo
 	secret := newSecret()
 	conn.Verifiers = succeed(conn.Verifiers, schemas.NewVerifier(conn.ID, secret), c.now())
 	next.WebhookID = "" // not known yet
-	next.Former = retire(next, c.now())
 	next.Verifiers, next.Notifications, next.Numbers = conn.Verifiers, make(map[int64]schemas.Kind), cat.Numbers
 	fail := func(err error) (ledger.State, error) {
 		return ledger.State{}, c.undo(ctx, tn, turn, halo, next, former, err)
@@ -65,7 +64,8 @@ func (c *Care) register(ctx context.Context, tn *tenant, turn *ledger.Turn, halo
 	}
 	next.WebhookID = made
 	if !c.delivering(ctx, halo, former) {
-		current := next.Connection(tn.id)
+		current := conn
+		current.WebhookID, current.Notifications = made, nil
 		if _, err := turn.Apply(ledger.Change{Publish: &current}); err != nil { // 3
 			return fail(err)
 		}
@@ -221,37 +221,20 @@ func newSecret() schemas.Secret {
 	return schemas.Secret(base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
-// mostVerifiers bounds the webhooks whose deliveries are accepted. A hand that keeps
-// pressing "reconnect" must not grow the record: each delivery is compared with
-// every verifier.
-const mostVerifiers = 4
-
 // succeed puts a new verifier before those that are still good. The one that was
 // current ends after the overlap.
 func succeed(old []schemas.Verifier, current schemas.Verifier, now time.Time) []schemas.Verifier {
+	// A hand that keeps pressing "reconnect" must not grow the record: each
+	// delivery is compared with every verifier.
+	const most = 4
 	out := []schemas.Verifier{current}
 	for _, v := range old {
 		if v.Until.IsZero() {
 			v.Until = schemas.Truncate(now.Add(overlap))
 		}
-		if now.Before(v.Until) && len(out) < mostVerifiers {
+		if now.Before(v.Until) && len(out) < most {
 			out = append(out, v)
 		}
 	}
 	return out
-}
-
-// retire puts the notifications of the webhook that is being replaced before those
-// of earlier ones. They end with the verifiers: see succeed.
-func retire(s ledger.State, now time.Time) []ledger.Former {
-	kept := unended(s.Former, now)
-	if len(s.Notifications) > 0 {
-		kept = slices.Insert(kept, 0, ledger.Former{Until: schemas.Truncate(now.Add(overlap)), Notifications: s.Notifications})
-	}
-	return kept[:min(len(kept), mostVerifiers-1)]
-}
-
-// unended are those whose secret is still good.
-func unended(all []ledger.Former, now time.Time) []ledger.Former {
-	return slices.DeleteFunc(slices.Clone(all), func(f ledger.Former) bool { return !now.Before(f.Until) })
 }

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -36,12 +35,6 @@ type Credentials struct {
 	CABundle     []byte
 }
 
-// Former is what a webhook that was replaced had bound, until its secret ends.
-type Former struct {
-	Until         time.Time              `json:"until"`
-	Notifications map[int64]schemas.Kind `json:"notifications"`
-}
-
 // State is what the vault record of a tenant says. It is a value: whoever wants
 // another makes the next one, with slices and maps of its own where they differ,
 // and has it written. All but the credentials outlives them.
@@ -54,8 +47,6 @@ type State struct {
 	WebhookID     string                 `json:"webhook_id,omitempty"`
 	Verifiers     []schemas.Verifier     `json:"verifiers,omitempty"`
 	Notifications map[int64]schemas.Kind `json:"notifications,omitempty"`
-	// Former are the notifications of webhooks that WebhookID replaced.
-	Former []Former `json:"former,omitempty"`
 	// Numbers are those of the events in the tenant's catalogue, by which an
 	// event is known that somebody bound to the webhook in Halo.
 	Numbers map[schemas.Kind]int64 `json:"numbers,omitempty"`
@@ -100,17 +91,12 @@ func (s State) Agent(id schemas.AgentID) (Agent, bool) {
 
 // Connection is what the edge may know of it.
 func (s State) Connection(t schemas.Tenant) schemas.Connection {
-	all := make(map[int64]schemas.Kind)
-	for _, f := range s.Former {
-		maps.Copy(all, f.Notifications)
-	}
-	maps.Copy(all, s.Notifications)
 	return schemas.Connection{
 		ID:            schemas.ConnectionIDOf(t),
 		Tenant:        t,
 		WebhookID:     s.WebhookID,
 		Verifiers:     s.Verifiers,
-		Notifications: all,
+		Notifications: s.Notifications,
 	}
 }
 
