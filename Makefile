@@ -96,13 +96,6 @@ endif
 sim-mutants: ## break the code on purpose, one fault at a time, and see each found by the simulation; some 20 minutes
 	$(GO) test -tags $(TAGS) -count=1 -v -run '^TestEachDeliberateFault' -timeout 90m ./cmd/internal/sim -args -mutants
 
-.PHONY: model
-model: ## search the model of an event's way exhaustively, and each reversed order for its counterexample; needs spin and gcc
-	@{ command -v spin && command -v gcc; } >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq spin gcc >/dev/null; } \
-	  || { echo "spin and gcc are needed: install Debian's package spin, or put both on the PATH" >&2; exit 1; }
-	$(GO) test -tags model -count=1 -v -timeout 60m ./cmd/internal/model
-
 .PHONY: race
 race: engine ## the same under the race detector, without the long process tests
 	$(GO) test -tags $(TAGS) -race -short -timeout 20m ./...
