@@ -209,7 +209,8 @@ func (t *term) know() *found {
 		if tn.vault = f.vault[string(id)]; tn.vault != nil {
 			tn.recorded, tn.saved = true, tn.vault.Timestamp
 			g.Go(func() error {
-				key, old := t.l.cfg.Sealer.Primary(), false
+				key := t.l.cfg.Sealer.Primary() // before it is opened: a key that comes meanwhile is newer
+				var old bool
 				if s.State, old, s.Sealed = open(t.l.cfg.Sealer, tn.vault); old {
 					key = 0 // so it stays stale until it is sealed again
 				}
