@@ -150,14 +150,15 @@ func (l *Log) answer(ctx context.Context) error {
 		qctx, cancel := context.WithTimeout(ctx, limit)
 		q.end, q.err = l.end(qctx)
 		cancel()
+		less := q.err == nil && q.end < before
+		if less {
+			q.err = l.rewound(ctx, fmt.Sprintf("it ends at %d, read up to %d", q.end, before))
+		}
 		if q.err != nil && ctx.Err() != nil {
 			return nil // Run ends, and who waits is told of that
 		}
-		if q.err == nil && q.end < before {
-			q.err = fmt.Errorf("%w: it ends at %d, read up to %d", ErrRewound, q.end, before)
-		}
 		close(q.answered)
-		if errors.Is(q.err, ErrRewound) {
+		if less {
 			return q.err
 		}
 	}

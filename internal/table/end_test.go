@@ -156,26 +156,6 @@ func TestCatchUpWaitsForARecordInAnOpenTransaction(t *testing.T) {
 	}
 }
 
-func TestATopicThatGoesBackwardsEndsTheTable(t *testing.T) {
-	c := kafkatest.New(t, kfake.SeedTopics(1, "table"))
-	tbl, stop := follow(t, c)
-	c.Produce(t, set("a", "1"), set("b", "1"))
-	catchUp(t, tbl)
-	if err := c.DeleteTopic("table"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.CreateTopic("table", 1, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := tbl.CatchUp(t.Context()); !errors.Is(err, table.ErrRewound) && !errors.Is(err, table.ErrStopped) {
-		t.Fatalf("CatchUp with the recreated topic = %v", err)
-	}
-	<-waitStopped(t, tbl)
-	if err := stop(); !errors.Is(err, table.ErrRewound) {
-		t.Errorf("Run = %v, want %v", err, table.ErrRewound)
-	}
-}
-
 // waitStopped is closed once the table has stopped by itself.
 func waitStopped(t *testing.T, tbl *table.Table[string]) <-chan struct{} {
 	stopped := make(chan struct{})

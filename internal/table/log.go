@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/worksights/halo-connector/internal/kafka"
@@ -19,7 +20,8 @@ import (
 
 var (
 	// ErrRewound says that the topic lost records that were read from it. The one
-	// remedy is to begin anew.
+	// remedy is to begin anew, as it is where the topic is another one:
+	// kafka.ErrReplaced.
 	ErrRewound = errors.New("topic holds less than was read from it")
 	// ErrPartitions says that the topic has other than one partition: there is no
 	// order of its records then, and nothing that could fence a writer.
@@ -47,6 +49,7 @@ type Log struct {
 	moved   chan struct{} // closed, and replaced, when applied or empty changes
 
 	barrier barrier
+	id      atomic.Pointer[kadm.TopicID] // of the topic that is followed
 	ready   atomic.Bool
 	problem atomic.Pointer[string] // why the first catch-up takes long, for Ready
 	done    chan struct{}          // closed when Run ends
@@ -93,8 +96,8 @@ func (l *Log) Ready() error {
 }
 
 // Run follows the topic until ctx is done, and then returns nil; it may be
-// called once. It fails with ErrRewound, with ErrPartitions, and when the client
-// is closed under it. Kafka being away is no failure: it waits.
+// called once. It fails with ErrRewound or kafka.ErrReplaced, with ErrPartitions,
+// and when the client is closed under it. Kafka being away is no failure: it waits.
 func (l *Log) Run(ctx context.Context) error {
 	// done first: whoever waits in CatchUp is told before the client goes.
 	defer l.cl.Close()
@@ -153,7 +156,27 @@ func (l *Log) onePartition(ctx context.Context) error {
 	if n := len(topic.Partitions); n != 1 {
 		return fmt.Errorf("%w: %s has %d", ErrPartitions, l.topic, n)
 	}
+	l.id.CompareAndSwap(nil, &topic.ID)
 	return nil
+}
+
+// rewound says why the topic holds less than was read from it. Where it was
+// deleted and made again, who looks here may be the first to find out: the end
+// of the new one is asked for with every batch, its id every two seconds. An
+// operator must be told the same by either.
+func (l *Log) rewound(ctx context.Context, less string) error {
+	const within = 2 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	req := kmsg.NewPtrMetadataRequest() // not through kadm, which may know it from before
+	req.Topics = []kmsg.MetadataRequestTopic{{Topic: &l.topic}}
+	resp, err := req.RequestWith(ctx, l.cl)
+	if first := l.id.Load(); err == nil && first != nil && len(resp.Topics) == 1 {
+		if now := resp.Topics[0]; now.ErrorCode == 0 && now.TopicID != *first {
+			return fmt.Errorf("topic %s %w: %s", l.topic, kafka.ErrReplaced, less)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrRewound, less)
 }
 
 // follow applies what the topic brings.
@@ -170,20 +193,20 @@ func (l *Log) follow(ctx context.Context) error {
 			var loss *kgo.ErrDataLoss
 			switch {
 			case errors.As(e.Err, &loss), errors.Is(e.Err, kerr.OffsetOutOfRange):
-				return fmt.Errorf("%w: %w", ErrRewound, e.Err)
+				return l.rewound(ctx, e.Err.Error())
 			case errors.Is(e.Err, kgo.ErrClientClosed):
 				return e.Err
 			}
 		}
 		complaints.About(ctx, fetches, l.log)
-		if err := l.take(fetches); err != nil {
+		if err := l.take(ctx, fetches); err != nil {
 			return err
 		}
 	}
 }
 
 // take judges what was fetched and has it applied.
-func (l *Log) take(fetches kgo.Fetches) error {
+func (l *Log) take(ctx context.Context, fetches kgo.Fetches) error {
 	n := fetches.NumRecords()
 	if n == 0 {
 		return nil
@@ -195,7 +218,7 @@ func (l *Log) take(fetches kgo.Fetches) error {
 			return fmt.Errorf("%w: %s has one of number %d", ErrPartitions, l.topic, r.Partition)
 		}
 		if r.Offset < at {
-			return fmt.Errorf("%w: offset %d after %d", ErrRewound, r.Offset, at-1)
+			return l.rewound(ctx, fmt.Sprintf("offset %d after %d", r.Offset, at-1))
 		}
 		at = r.Offset + 1
 		if r.Attrs.IsControl() {

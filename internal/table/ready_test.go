@@ -5,6 +5,7 @@ package table_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/internal/table"
 )
@@ -89,4 +91,61 @@ func TestLeadersMayMoveUnderTheTable(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Whoever looks first, be it the watch over the topic or a catch-up that finds
+// less than was read, an operator is told the same.
+func TestATopicThatGoesBackwardsEndsTheTableAndSaysWhetherItIsAnother(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		lose   func(t *testing.T, c *kafkatest.Cluster)
+		want   error
+		saying string
+	}{
+		{"it was deleted and made again", func(t *testing.T, c *kafkatest.Cluster) {
+			if err := c.DeleteTopic("table"); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.CreateTopic("table", 1, nil); err != nil {
+				t.Fatal(err)
+			}
+		}, kafka.ErrReplaced, "topic table was deleted and made again: it ends at 0, read up to 2"},
+		{"it is the same and lost its last record", func(_ *testing.T, c *kafkatest.Cluster) {
+			c.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				part := kmsg.NewListOffsetsResponseTopicPartition()
+				part.Offset = 1
+				topic := kmsg.NewListOffsetsResponseTopic()
+				topic.Topic = "table"
+				topic.Partitions = append(topic.Partitions, part)
+				resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+				resp.Topics = append(resp.Topics, topic)
+				return resp, nil, true
+			})
+		}, table.ErrRewound, "topic holds less than was read from it: it ends at 1, read up to 2"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := kafkatest.NewVirtual(t, kfake.SeedTopics(1, "table"))
+				tbl, stop := follow(t, c)
+				c.Produce(t, set("a", "1"), set("b", "1"))
+				catchUp(t, tbl)
+				time.Sleep(time.Second)
+				if err := tbl.Ready(); err != nil {
+					t.Fatal(err)
+				}
+				tt.lose(t, c)
+				if err := tbl.CatchUp(t.Context()); !errors.Is(err, tt.want) {
+					t.Fatalf("CatchUp = %v", err)
+				}
+				time.Sleep(time.Second)
+				if err := tbl.Ready(); !errors.Is(err, table.ErrStopped) {
+					t.Errorf("Ready = %v, want %v", err, table.ErrStopped)
+				}
+				if err := stop(); !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.saying) {
+					t.Errorf("Run = %v, want %v that says %q", err, tt.want, tt.saying)
+				}
+			})
+		})
+	}
 }

@@ -12,9 +12,9 @@
 //     the offset up to which it has applied them.
 //   - CatchUp reads the end offset after it was called, never before, and waits
 //     until the table is applied up to it.
-//   - A topic that goes backwards (truncated, recreated) ends Run with
-//     [ErrRewound]: a table that has applied what the topic no longer holds is
-//     no copy of it, and only a new table is.
+//   - A topic that goes backwards ends Run with [ErrRewound], or with
+//     [kafka.ErrReplaced] where it was made again: a table that has applied what
+//     the topic no longer holds is no copy of it, and only a new table is.
 //
 // Until the first catch-up the table is a part of the topic, in which a key
 // that exists may look absent: see [Log.Ready].

@@ -76,7 +76,13 @@ func TestATopicMadeAgainIsNoticedByAllWhoUseIt(t *testing.T) {
 			made := time.Now()
 			for _, p := range tt.users {
 				await(t, 30*time.Second, p.name+" begins anew", func() error {
-					if n := strings.Count(logOf(t, p), "topic "+tt.topic+" was deleted and made again"); n != 1 {
+					n := 0
+					for line := range strings.Lines(logOf(t, p)) {
+						if strings.Contains(line, "beginning anew") && strings.Contains(line, "topic "+tt.topic+" was deleted and made again") {
+							n++
+						}
+					}
+					if n != 1 {
 						return fmt.Errorf("its log says so %d times", n)
 					}
 					return nil
