@@ -249,6 +249,7 @@ type plan struct {
 
 // supervise starts what ended by itself again.
 func (w *world) supervise() {
+	w.ghosts.Mind()
 	for _, p := range w.all {
 		if !p.up() {
 			continue

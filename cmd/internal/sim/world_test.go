@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/worksights/halo-connector/connect/vault"
+	"github.com/worksights/halo-connector/internal/embedded/broker"
 	"github.com/worksights/halo-connector/internal/fresh"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/schemas"
@@ -36,6 +37,7 @@ type world struct {
 	all    []*process
 	dead   []*life
 	store  *store
+	ghosts *broker.Ghosts
 
 	tenants []*tenant
 	notes   *notes
@@ -80,6 +82,7 @@ func newWorld(t *testing.T, seed uint64, keyset string, logs io.Writer) *world {
 	if w.sealer, err = vault.Open(keyset, fresh.Options{Log: w.log}); err != nil {
 		t.Fatal(err)
 	}
+	w.ghosts = broker.WatchGroups(w.Cluster.Cluster, w.Client(t), w.log)
 	w.CreateTopics(t, w.topics, 3)
 	for n := 1; n <= 2; n++ {
 		e, p := w.newEdge(fmt.Sprintf("ingest-%d", n)), w.newPlane(fmt.Sprintf("connect-%d", n))

@@ -33,6 +33,7 @@ import (
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/internal/kafka"
 )
@@ -66,9 +67,10 @@ type Config struct {
 	// Free measures the free bytes of the disk that holds a directory; nil
 	// asks the operating system.
 	Free func(dir string) (uint64, error)
-	// Listen makes the listener; nil asks the operating system. A test in
-	// virtual time hands in a network in memory.
+	// Listen makes the listener and Dial reaches it; nil asks the operating system.
+	// A test in virtual time hands in a network in memory.
 	Listen func(network, address string) (net.Listener, error)
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (c Config) port() (int, error) {
@@ -119,7 +121,8 @@ type Broker struct {
 	refused atomic.Pointer[error] // why no record is taken, for Ready
 	refusal *kfake.FaultHandle    // what refuses them; the watch's own
 
-	ghosts  *ghosts
+	self    *kgo.Client // asks the broker what only a client may
+	ghosts  *Ghosts
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the watch has ended
 	close   func() error
@@ -173,7 +176,15 @@ func Start(ctx context.Context, cfg Config, log *slog.Logger) (*Broker, error) {
 		return nil, errors.Join(fmt.Errorf("embedded broker: %w", err), unlock())
 	}
 	b.addr = b.cluster.ListenAddrs()[0]
-	b.watchGroups()
+	self := []kgo.Opt{kgo.SeedBrokers(b.addr), kgo.DisableClientMetrics()}
+	if cfg.Dial != nil {
+		self = append(self, kgo.Dialer(cfg.Dial))
+	}
+	if b.self, err = kgo.NewClient(self...); err != nil {
+		b.cluster.Close()
+		return nil, errors.Join(fmt.Errorf("embedded broker: %w", err), unlock())
+	}
+	b.ghosts = WatchGroups(b.cluster, b.self, log)
 	b.neverCompact()
 	wctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
@@ -197,6 +208,7 @@ func (b *Broker) Close() error { return b.close() }
 func (b *Broker) shutdown() error {
 	b.stop()
 	<-b.watched
+	b.self.Close()
 	b.cluster.Close()
 	var err error
 	select {

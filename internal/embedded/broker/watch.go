@@ -31,7 +31,7 @@ func (b *Broker) watch(ctx context.Context) {
 			b.cluster.ApplyRetention()
 		case <-often.C:
 			b.mindSpace()
-			b.mindGroups()
+			b.ghosts.Mind()
 		}
 	}
 }
