@@ -102,6 +102,9 @@ func (c *Care) connect(ctx context.Context, tn *tenant, by string, in control.Cr
 	base := *snap // what the new state grows from
 	if snap.Sealed != nil {
 		base.Agents, base.Hand = match.Rescued(snap.Mappings)
+		if snap.Published != nil { // what the lost record bound, as far as the edge knows it
+			base.Notifications = snap.Published.Notifications
+		}
 	}
 	mappings := snap.Mappings
 	if snap.TenantURL != "" && snap.TenantURL != cred.TenantURL {

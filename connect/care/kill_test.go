@@ -5,6 +5,7 @@ package care_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -131,9 +132,10 @@ func registered(w *world, in *instance) {
 		w.Errorf("the connection is %+v", c)
 	}
 	conn, ok := w.published("acme")
-	if !ok || conn.WebhookID != hooks[0].ID || len(conn.Notifications) != 4 || !conn.Verify(hooks[0].Password, time.Now()) {
+	if !ok || conn.WebhookID != hooks[0].ID || len(hooks[0].Bound) != 4 || !conn.Verify(hooks[0].Password, time.Now()) {
 		w.Errorf("the edge knows %+v", conn)
 	}
+	w.knowsKinds(conn)
 	current := 0
 	for _, v := range conn.Verifiers {
 		if v.Until.IsZero() {
@@ -142,6 +144,25 @@ func registered(w *world, in *instance) {
 	}
 	if current != 1 {
 		w.Errorf("%d verifiers are current", current)
+	}
+}
+
+// knowsKinds wants the edge to know the kinds of the notifications of those webhooks
+// whose verifiers it holds, and of no others. One that has ended is held until the
+// next registration.
+func (w *world) knowsKinds(conn schemas.Connection) {
+	w.Helper()
+	kinds := map[int64]schemas.Kind{3: schemas.TicketLogged, 19: schemas.UpdatedByUser, 42: schemas.UpdatedByAgent, 76: schemas.StatusChanged}
+	want := make(map[int64]schemas.Kind)
+	for _, hook := range w.sims[0].Webhooks() {
+		if conn.Verify(hook.Password, time.Time{}) {
+			for id, event := range hook.Bound {
+				want[id] = kinds[event]
+			}
+		}
+	}
+	if !maps.Equal(conn.Notifications, want) {
+		w.Errorf("the edge knows the notifications %v, want %v", conn.Notifications, want)
 	}
 }
 

@@ -122,7 +122,7 @@ func (c *Care) disconnect(ctx context.Context, tn *tenant, by string) error {
 	next := before.State
 	next.Credentials = nil
 	next.ConnectedAt = time.Time{}
-	next.WebhookID, next.Verifiers, next.Notifications, next.Numbers = "", nil, nil, nil
+	next.WebhookID, next.Verifiers, next.Notifications, next.Former, next.Numbers = "", nil, nil, nil, nil
 	next.Untidy, next.Replaced = false, nil
 	next.Findings = ledger.Findings{Since: before.Findings.Since}
 	audit := append([]schemas.Change{{By: by, Change: schemas.ChangeDisconnect, Result: "ok"}}, c.turned(before, &next, by)...)

@@ -67,6 +67,67 @@ func TestAReconnectLeavesTheOldSecretTenMinutes(t *testing.T) {
 	}, halotest.Config{})
 }
 
+// The kind is a part of an event's identity: what the edge no longer knows the kind
+// of would be another event when the former webhook sends it again.
+func TestTheFormerWebhooksNotificationsKeepTheirKindsWhileItsSecretIsGood(t *testing.T) {
+	inWorld(t, func(w *world) {
+		knows := func(what string, notifications int) {
+			w.Helper()
+			conn, _ := w.published("acme")
+			if w.knowsKinds(conn); len(conn.Notifications) != notifications {
+				w.Errorf("%s: the edge knows %d notifications, want %d", what, len(conn.Notifications), notifications)
+			}
+		}
+		in := w.active()
+		in.connect("acme", 0)
+		knows("connected", 4)
+
+		// With the old webhook switched off the new one is the current one before its
+		// events are bound, and what the old one sent may still be sent again.
+		w.change(func(h *halotest.Webhook) { h.Disabled = true })
+		current, early := w.live(0)[0], false
+		w.fault = func(_ context.Context, _ schemas.Tenant, name string) (moment, error) {
+			conn, _ := w.published("acme")
+			if name != "create notification" || conn.WebhookID == current.ID {
+				return never, nil
+			}
+			early = true
+			for id := range current.Bound {
+				if conn.Notifications[id] == "" {
+					w.Errorf("while events are bound: the edge knows %v", conn.Notifications)
+				}
+			}
+			return never, nil
+		}
+		in.reconnect("acme")
+		w.fault = nil
+		if !early {
+			t.Error("the new webhook was never current before its events were bound: this proves nothing")
+		}
+		knows("reconnected", 8)
+		in.stop()
+		in = w.active()
+		knows("after a restart", 8)
+		w.skip(6 * time.Minute)
+		in.reconnect("acme")
+		knows("reconnected again", 12)
+		w.skip(5 * time.Minute)
+		in.reconnect("acme")
+		knows("the first one's time is over", 12)
+
+		// Whoever keeps pressing does not make the record grow, and a disconnect
+		// ends them all.
+		for range 3 {
+			time.Sleep(time.Minute) // for the tenant's allowance of requests
+			in.reconnect("acme")
+		}
+		knows("pressed again and again", 16)
+		in.disconnect("acme")
+		in.connect("acme", 0)
+		knows("connected anew", 4)
+	}, halotest.Config{})
+}
+
 func TestAReconnectRemovesStraysOfOursAndNothingElse(t *testing.T) {
 	inWorld(t, func(w *world) {
 		in := w.active()

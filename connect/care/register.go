@@ -43,9 +43,10 @@ func (c *Care) register(ctx context.Context, tn *tenant, turn *ledger.Turn, halo
 	if former != nil {
 		conn = *former
 	}
-	secret := newSecret()
-	conn.Verifiers = succeed(conn.Verifiers, schemas.NewVerifier(conn.ID, secret), c.now())
+	secret, now := newSecret(), c.now()
+	conn.Verifiers = succeed(conn.Verifiers, schemas.NewVerifier(conn.ID, secret), now)
 	next.WebhookID = "" // not known yet
+	next.Former = retire(next, now)
 	next.Verifiers, next.Notifications, next.Numbers = conn.Verifiers, make(map[int64]schemas.Kind), cat.Numbers
 	fail := func(err error) (ledger.State, error) {
 		return ledger.State{}, c.undo(ctx, tn, turn, halo, next, former, err)
@@ -65,7 +66,7 @@ func (c *Care) register(ctx context.Context, tn *tenant, turn *ledger.Turn, halo
 	next.WebhookID = made
 	if !c.delivering(ctx, halo, former) {
 		current := conn
-		current.WebhookID, current.Notifications = made, nil
+		current.WebhookID = made
 		if _, err := turn.Apply(ledger.Change{Publish: &current}); err != nil { // 3
 			return fail(err)
 		}
@@ -221,20 +222,33 @@ func newSecret() schemas.Secret {
 	return schemas.Secret(base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
+// mostVerifiers bounds the webhooks whose deliveries are taken. A hand that keeps
+// pressing "reconnect" must not grow the record: each delivery is compared with
+// every verifier.
+const mostVerifiers = 4
+
 // succeed puts a new verifier before those that are still good. The one that was
 // current ends after the overlap.
 func succeed(old []schemas.Verifier, current schemas.Verifier, now time.Time) []schemas.Verifier {
-	// A hand that keeps pressing "reconnect" must not grow the record: each
-	// delivery is compared with every verifier.
-	const most = 4
 	out := []schemas.Verifier{current}
 	for _, v := range old {
 		if v.Until.IsZero() {
 			v.Until = schemas.Truncate(now.Add(overlap))
 		}
-		if now.Before(v.Until) && len(out) < most {
+		if now.Before(v.Until) && len(out) < mostVerifiers {
 			out = append(out, v)
 		}
 	}
 	return out
+}
+
+// retire puts the notifications of the webhook that is being replaced before those
+// of earlier ones whose secrets are still good. They end with their verifiers: see
+// succeed.
+func retire(s ledger.State, now time.Time) []ledger.Former {
+	kept := slices.DeleteFunc(slices.Clone(s.Former), func(f ledger.Former) bool { return !now.Before(f.Until) })
+	if len(s.Notifications) > 0 {
+		kept = slices.Insert(kept, 0, ledger.Former{Until: schemas.Truncate(now.Add(overlap)), Notifications: s.Notifications})
+	}
+	return kept[:min(len(kept), mostVerifiers-1)]
 }

@@ -112,6 +112,9 @@ func TestATenantWhoseRecordIsLostKeepsItsHistoryThroughANewConnect(t *testing.T)
 				if now := time.Now(); !conn.Verify(hooks[0].Password, now) || !conn.Verify(old.Password, now.Add(9*time.Minute)) || conn.Verify(old.Password, now.Add(10*time.Minute)) {
 					t.Errorf("the edge knows %+v", conn)
 				}
+				if w.knowsKinds(conn); len(conn.Notifications) != 8 {
+					t.Errorf("the edge knows the notifications %v", conn.Notifications)
+				}
 				for agent, m := range w.mappings("acme") {
 					if !slices.Equal(m.Intervals, before[agent].Intervals) {
 						t.Errorf("agent %d is mapped as %+v, was as %+v", agent, m.Intervals, before[agent].Intervals)

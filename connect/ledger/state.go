@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +36,12 @@ type Credentials struct {
 	CABundle     []byte
 }
 
+// Former is what a webhook that was replaced had bound, until its secret ends.
+type Former struct {
+	Until         time.Time              `json:"until"`
+	Notifications map[int64]schemas.Kind `json:"notifications"`
+}
+
 // State is what the vault record of a tenant says. It is a value: whoever wants
 // another makes the next one, with slices and maps of its own where they differ,
 // and has it written. All but the credentials outlives them.
@@ -47,6 +54,9 @@ type State struct {
 	WebhookID     string                 `json:"webhook_id,omitempty"`
 	Verifiers     []schemas.Verifier     `json:"verifiers,omitempty"`
 	Notifications map[int64]schemas.Kind `json:"notifications,omitempty"`
+	// Former are those of the webhooks that WebhookID replaced, the last one first.
+	// Like a verifier that ended, they are dropped with the next registration.
+	Former []Former `json:"former,omitempty"`
 	// Numbers are those of the events in the tenant's catalogue, by which an
 	// event is known that somebody bound to the webhook in Halo.
 	Numbers map[schemas.Kind]int64 `json:"numbers,omitempty"`
@@ -91,12 +101,17 @@ func (s State) Agent(id schemas.AgentID) (Agent, bool) {
 
 // Connection is what the edge may know of it.
 func (s State) Connection(t schemas.Tenant) schemas.Connection {
+	known := make(map[int64]schemas.Kind)
+	for _, f := range s.Former {
+		maps.Copy(known, f.Notifications)
+	}
+	maps.Copy(known, s.Notifications)
 	return schemas.Connection{
 		ID:            schemas.ConnectionIDOf(t),
 		Tenant:        t,
 		WebhookID:     s.WebhookID,
 		Verifiers:     s.Verifiers,
-		Notifications: s.Notifications,
+		Notifications: known,
 	}
 }
 

@@ -53,7 +53,6 @@
 //
 // An item without a ticket is undecodable, whatever else is in it: nothing that
 // it says can be placed. Of the others, one from an old webhook is stale before
-// its kind is asked for. After a reconnect the old webhook's notification ids
-// are unknown, so its deliveries would often be of unknown kind too; but what
-// the operator has to do is to delete the webhook, not to look for a name.
+// its kind is asked for: what the operator has to do is to delete the webhook, not
+// to look for a name.
 package halopsa

@@ -24,6 +24,10 @@ type Webhook struct {
 	Disabled bool
 	Deleted  bool    // kept, so that it can deliver late
 	Events   []int64 // the numbers of the events bound to it, ascending
+
+	// Bound are the numbers of the events by the notifications that were ever made
+	// for it: what it delivers late names them.
+	Bound map[int64]int64
 }
 
 type webhook struct {
@@ -148,6 +152,10 @@ func (s *Sim) saveNotifications(w http.ResponseWriter, r *http.Request, _ token)
 		s.nextID++
 		n := &notification{id: s.nextID, event: b.Event, name: b.Name, webhookID: hook.ID}
 		s.notifications[n.id] = n
+		if hook.Bound == nil {
+			hook.Bound = make(map[int64]int64)
+		}
+		hook.Bound[n.id] = n.event
 		rows = append(rows, s.notificationRow(n))
 	}
 	s.replySaved(w, rows)
@@ -250,6 +258,7 @@ func (s *Sim) Webhooks() []Webhook {
 	var all []Webhook
 	for _, hook := range s.sortedWebhooks() {
 		w := hook.Webhook
+		w.Bound = maps.Clone(w.Bound)
 		for _, n := range s.bound(w.ID) {
 			w.Events = append(w.Events, n.event)
 		}
