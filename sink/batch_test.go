@@ -5,6 +5,7 @@ package sink_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -51,6 +52,7 @@ func TestALoneRowIsAppendedAtOnceAndManyAreNoMoreInserts(t *testing.T) {
 			began := time.Now()
 			w.produce(n, n+1)
 			time.Sleep(after)
+			synctest.Wait()
 			if len(at) != n+1 {
 				t.Fatalf("%d appends after %d rows", len(at), n+1)
 			}

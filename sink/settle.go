@@ -50,9 +50,8 @@ func (i *insert) wait() error {
 
 // begin appends the rows of b in a goroutine, which ends with the answer.
 func (s *Sink) begin(ctx context.Context, b *batch) *insert {
-	s.began = time.Now()
 	answered, answer := context.WithCancel(context.Background())
-	under := &insert{began: s.began, answered: answered}
+	under := &insert{began: time.Now(), answered: answered}
 	go func() {
 		defer answer()
 		under.err = s.attempt(ctx, func(ctx context.Context) error { return s.append(ctx, b) })
@@ -60,15 +59,14 @@ func (s *Sink) begin(ctx context.Context, b *batch) *insert {
 	return under
 }
 
-// settle does what is left of steps 2 to 4 of the package comment for b, whose
-// first append ended with err. It returns an error only when ctx is done.
-func (s *Sink) settle(ctx context.Context, err error, b *batch) error {
-	began := s.began
-	err = s.repeat(ctx, err, "append", func(ctx context.Context) error { return s.append(ctx, b) }, b)
+// settle waits for the answer to b's append and does what is left of steps 2 to
+// 4 of the package comment. It returns an error only when ctx is done.
+func (s *Sink) settle(ctx context.Context, under *insert, b *batch) error {
+	err := s.repeat(ctx, under.wait(), "append", func(ctx context.Context) error { return s.append(ctx, b) }, b)
 	if err != nil {
 		return err
 	}
-	s.kept(b, began)
+	s.kept(b, under.began)
 	err = s.attempt(ctx, func(ctx context.Context) error { return s.quarantine(ctx, b) })
 	err = s.repeat(ctx, err, "quarantine", func(ctx context.Context) error { return s.quarantine(ctx, b) }, b)
 	if err != nil {
@@ -148,10 +146,10 @@ func (s *Sink) append(ctx context.Context, b *batch) error {
 	if b.rows.Len() == 0 {
 		return nil
 	}
-	began := time.Now()
+	s.began = time.Now() // no sooner: Kafka may have kept us waiting for the erasures
 	err := s.store.Append(ctx, &b.rows)
 	if err == nil {
-		s.metrics.append.Observe(time.Since(began).Seconds())
+		s.metrics.append.Observe(time.Since(s.began).Seconds())
 	}
 	return err
 }

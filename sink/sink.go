@@ -70,7 +70,7 @@ type Sink struct {
 
 	// One batch is collected while the other is being appended.
 	collected, appended *batch
-	began               time.Time // when the last insert began
+	began               time.Time // when the last insert was handed to the store
 	retention           retention
 }
 
@@ -107,9 +107,9 @@ func (s *Sink) Run(ctx context.Context) error {
 		s.collect(ctx, under)
 		switch {
 		case under != nil:
-			err := under.wait()
+			err := s.settle(work, under, s.appended)
 			under = nil
-			if err := s.settle(work, err, s.appended); err != nil {
+			if err != nil {
 				// Only the end of work stops it. What is in hand is not committed
 				// and will be read again.
 				s.log.WarnContext(work, "ended with rows in hand, which will be read again", "rows", s.appended.rows.Len()+s.collected.rows.Len(), "err", err)

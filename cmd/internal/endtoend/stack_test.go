@@ -135,25 +135,49 @@ func (s *stack) haloctl(env []string, args ...string) string {
 
 func (s *stack) addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", s.offset+port) }
 
-// freeOffset finds an offset at which all of our ports are free.
+// freeOffset takes an offset that no other stack has until the test is over. A
+// stack that only looked which ports are free would take those of another one's
+// program that was just killed, and keep it from coming back.
 func freeOffset(t testing.TB) int {
 	t.Helper()
-search:
-	for range 100 {
-		// Below the range from which the system gives ports to clients: while a
-		// program is down, one of them could get its port.
-		offset := 1000 + rand.IntN(22_000)
-		for _, port := range []int{8080, 8081, 8090, 8123, 9000, 9090, 9092, 9101, 9102, 9103, 9104, 9105, 9106} {
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", offset+port))
-			if err != nil {
-				continue search
+	const (
+		claim = 8079        // held for as long as the offset is taken, by whatever process
+		span  = 9106 - 8079 // of our ports
+		first = 1100        // above the fixed ports
+		last  = 10_800      // below the ports of deploy/kafka-local and those that the system gives to clients
+	)
+	var offset int
+	await(t, 5*time.Minute, "a free offset", func() error {
+		offsets := (last - first) / (span + 1)
+		var err error
+		for i, n := rand.IntN(offsets), 0; n < offsets; n++ {
+			offset = first + (i+n)%offsets*(span+1)
+			var ln net.Listener
+			if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", offset+claim)); err != nil {
+				continue
 			}
-			ln.Close()
+			if err = free(offset); err != nil {
+				ln.Close()
+				continue
+			}
+			t.Cleanup(func() { ln.Close() })
+			return nil
 		}
-		return offset
+		return err
+	})
+	return offset
+}
+
+// free returns an error unless all of our ports are free at offset.
+func free(offset int) error {
+	for _, port := range []int{8080, 8081, 8090, 8123, 9000, 9090, 9092, 9101, 9102, 9103, 9104, 9105, 9106} {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", offset+port))
+		if err != nil {
+			return err
+		}
+		ln.Close()
 	}
-	t.Fatal("no free ports")
-	return 0
+	return nil
 }
 
 // api calls the control API and returns the status and the body.
