@@ -66,14 +66,14 @@ func everything(w *world, ins ...*instance) []byte {
 
 func TestNothingThatIsSealedStandsAnywhereInClear(t *testing.T) {
 	inWorld(t, func(w *world) {
-		sim := w.sim
+		sim := w.sims[0]
 		sim.AddAgent(halotest.Agent{ID: 2, Name: "Adalbertine Markerfield", Email: "Adalbertine.M@desk-of-marker.example"})
 		sim.AddAgent(halotest.Agent{ID: 3, Name: "Benedetta Markerfield", Email: "benedetta@desk-of-marker.example"})
 		in := w.active()
 		in.users("acme", "u-2", "adalbertine.m@desk-of-marker.example", "u-3", "worksights-user@marker-users.example")
 		in.connect("acme")
-		hook := w.live()[0]
-		bad := strings.Replace(w.credentials(), clientSecret.Reveal(), "another-secret-that-is-refused-0011", 1)
+		hook := w.live(0)[0]
+		bad := strings.Replace(w.credentials(0), clientSecret.Reveal(), "another-secret-that-is-refused-0011", 1)
 		if status, body := in.call("PUT", at("acme", "/connection"), bad); status != http.StatusUnprocessableEntity || !strings.Contains(string(body), `"secret_wrong"`) {
 			t.Errorf("%d %s", status, body)
 		}

@@ -21,7 +21,7 @@ import (
 
 func (w *world) staff(agents int) {
 	for id := range schemas.AgentID(agents) {
-		w.sim.AddAgent(halotest.Agent{ID: id + 2})
+		w.sims[0].AddAgent(halotest.Agent{ID: id + 2})
 	}
 }
 
@@ -69,7 +69,7 @@ func TestOfTwoInstancesOneActsAndTheOtherTakesOver(t *testing.T) {
 				t.Errorf("agent %d is %s", id, is)
 			}
 		}
-		if c := b.connection("acme"); c.State != "active" || c.Webhook.ID != w.live()[0].ID {
+		if c := b.connection("acme"); c.State != "active" || c.Webhook.ID != w.live(0)[0].ID {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -87,7 +87,7 @@ func TestTenStandbysThatComeAndGoDisturbNoConnectAndNoMapping(t *testing.T) {
 		began := time.Now()
 		var work sync.WaitGroup
 		work.Go(func() {
-			if status, body := in.call("PUT", at("acme", "/connection"), w.credentials()); status != http.StatusCreated {
+			if status, body := in.call("PUT", at("acme", "/connection"), w.credentials(0)); status != http.StatusCreated {
 				w.Errorf("the connect was answered %d %s", status, body)
 			}
 			if took := time.Since(began); took < 30*time.Second || took > time.Minute {

@@ -42,15 +42,15 @@ const (
 	clientSecret = schemas.Secret("8f3b2c1d-secret-of-the-application-6a5e")
 )
 
-// world is Kafka, the files that an instance reads, and a Halo that it may call.
-// The Halo listens on loopback, outside of the bubble: while a call is under way
+// world is Kafka, the files that an instance reads, and the Halos that it may call.
+// They listen on loopback, outside of the bubble: while a call is under way
 // the bubble's clock stands still.
 type world struct {
 	*testing.T
 	*kafkatest.Cluster
 	topics schemas.Topics
-	sim    *halotest.Sim
-	url    string
+	sims   []*halotest.Sim
+	urls   []string
 	keyset string
 	tokens string
 	token  schemas.Secret // covers all tenants
@@ -76,27 +76,35 @@ func (l *logged) String() string {
 	return l.buf.String()
 }
 
-// inWorld runs f in a bubble. What f makes for the time of a test belongs to w.T,
-// the test inside of the bubble.
-func inWorld(t *testing.T, f func(w *world)) {
+// inWorld runs f in a bubble, beside as many Halos as configs are given, and one where
+// none is. What f makes for the time of a test belongs to w.T, the test inside of the
+// bubble.
+func inWorld(t *testing.T, f func(w *world), configs ...halotest.Config) {
 	t.Helper()
 	w := &world{topics: schemas.NewTopics("halo."), log: &logged{}}
-	w.sim = halotest.New(halotest.Config{ClientID: clientID, ClientSecret: clientSecret})
-	server, err := w.sim.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	if len(configs) == 0 {
+		configs = make([]halotest.Config, 1)
 	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
+	for _, cfg := range configs {
+		cfg.ClientID, cfg.ClientSecret = clientID, clientSecret
+		sim := halotest.New(cfg)
+		server, err := sim.Start("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	w.url = server.URL
+		t.Cleanup(func() {
+			if err := server.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		w.sims, w.urls = append(w.sims, sim), append(w.urls, server.URL)
+	}
 	dir := t.TempDir()
 	w.keyset, w.tokens = filepath.Join(dir, "keyset.json"), filepath.Join(dir, "api-tokens")
 	if err := vault.NewKeyset(w.keyset); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	if w.token, err = access.New(w.tokens, access.Grant{Name: "operator"}); err != nil {
 		t.Fatal(err)
 	}
@@ -222,13 +230,15 @@ func (in *instance) users(tenant string, users ...string) {
 	in.want(http.MethodPut, at(tenant, "/users"), "["+strings.Join(list, ",")+"]", nil)
 }
 
-func (w *world) credentials() string {
-	return fmt.Sprintf(`{"tenant_url":%q,"client_id":%q,"client_secret":%q}`, w.url, clientID, clientSecret.Reveal())
+// credentials open the Halo n.
+func (w *world) credentials(n int) string {
+	return fmt.Sprintf(`{"tenant_url":%q,"client_id":%q,"client_secret":%q}`, w.urls[n], clientID, clientSecret.Reveal())
 }
 
+// connect connects a tenant to the Halo 0.
 func (in *instance) connect(tenant string) (c control.Connection) {
 	in.w.Helper()
-	in.want(http.MethodPut, at(tenant, "/connection"), in.w.credentials(), &c)
+	in.want(http.MethodPut, at(tenant, "/connection"), in.w.credentials(0), &c)
 	return c
 }
 
@@ -238,12 +248,17 @@ func (in *instance) connection(tenant string) (c control.Connection) {
 	return c
 }
 
-// standing says how an agent stands, in one word or two.
-func (in *instance) standing(tenant string, agent schemas.AgentID) string {
+func (in *instance) agents(tenant string) []control.Agent {
 	in.w.Helper()
 	var body control.Agents
 	in.want(http.MethodGet, at(tenant, "/agents"), "", &body)
-	for _, a := range body.Agents {
+	return body.Agents
+}
+
+// standing says how an agent stands, in one word or two.
+func (in *instance) standing(tenant string, agent schemas.AgentID) string {
+	in.w.Helper()
+	for _, a := range in.agents(tenant) {
 		if a.ID == agent {
 			if a.UserID == nil {
 				return a.State
@@ -254,9 +269,9 @@ func (in *instance) standing(tenant string, agent schemas.AgentID) string {
 	return "absent"
 }
 
-// live are Halo's webhooks that were not deleted.
-func (w *world) live() []halotest.Webhook {
-	return slices.DeleteFunc(w.sim.Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
+// live are the webhooks of the Halo n that were not deleted.
+func (w *world) live(n int) []halotest.Webhook {
+	return slices.DeleteFunc(w.sims[n].Webhooks(), func(h halotest.Webhook) bool { return h.Deleted })
 }
 
 // nothing ever arrived, and nothing is to be erased.
