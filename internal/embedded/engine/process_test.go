@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,30 @@ func TestASecondParentIsRefusedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, dir) // and the directory is free after Close
+}
+
+func TestAChildThatIsKilledWhileItStartsIsStartedAgain(t *testing.T) {
+	for _, c := range []struct {
+		deaths int
+		starts bool
+	}{{starts - 1, true}, {starts, false}} {
+		deaths := t.TempDir()
+		for i := range c.deaths {
+			if err := os.WriteFile(filepath.Join(deaths, strconv.Itoa(i)), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv(deathsMark, deaths)
+		e, err := Start(t.Context(), Config{Dir: t.TempDir(), Addr: "127.0.0.1:0"}, slog.New(slog.DiscardHandler))
+		if c.starts && err != nil || !c.starts && !errors.Is(err, errKilled) {
+			t.Errorf("after %d children were killed: %v", c.deaths, err)
+		}
+		if err == nil {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
 
 func TestCloseKillsWhatStillRuns(t *testing.T) {

@@ -10,11 +10,23 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"syscall"
 	"time"
 )
 
-// supervise keeps one child running until ctx is done. The outcome of the first
-// start goes to first; if it failed there is no second.
+// errMute is the end of a child that reported nothing.
+var errMute = errors.New("the engine's child process ended before it was ready: does the program call engine.Child first?")
+
+// errKilled is the end of a child that a signal ended before it reported.
+var errKilled = errors.New("the engine's child process was killed before it was ready")
+
+// starts is how often a child may be killed at the start of the parent. What it
+// said itself is final. But who killed it (the kernel, short of memory; a person)
+// may let the next one live.
+const starts = 3
+
+// supervise keeps one child running until ctx is done. The outcome of the start
+// goes to first; if it failed there is no further one.
 func (e *Engine) supervise(ctx context.Context, first chan<- error) {
 	defer e.closing()
 	// The kernel kills the child when the thread that started it ends, not the
@@ -22,14 +34,13 @@ func (e *Engine) supervise(ctx context.Context, first chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	pause := firstPause
+	pause, told := firstPause, false
 	for n := 0; ; n++ {
 		began := time.Now()
-		ready := false
 		err := e.runChild(ctx, func(version string) {
-			ready = true
 			e.log.Info("embedded engine ready", "addr", e.Addr(), "clickhouse", version, "took", time.Since(began), "restarts", n)
-			if n == 0 {
+			if !told {
+				told = true
 				first <- nil
 			}
 		})
@@ -37,7 +48,7 @@ func (e *Engine) supervise(ctx context.Context, first chan<- error) {
 			e.left = err
 			return
 		}
-		if n == 0 && !ready {
+		if !told && (!errors.Is(err, errKilled) || n+1 == starts) {
 			first <- err
 			return
 		}
@@ -127,6 +138,9 @@ func (e *Engine) runChild(ctx context.Context, ready func(version string)) error
 	close(over)
 	<-asked
 	if err != nil {
+		if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && errors.Is(err, errMute) && status.Signaled() {
+			return fmt.Errorf("%w: %w", errKilled, ended)
+		}
 		return err
 	}
 	switch {
@@ -142,11 +156,11 @@ func (e *Engine) runChild(ctx context.Context, ready func(version string)) error
 func (e *Engine) converse(stdin io.Writer, reports io.Reader) (report, error) {
 	o := order{Library: e.cfg.Library, Dir: e.cfg.Dir, Memory: e.cfg.Memory, Users: e.cfg.Users, Extra: e.cfg.Extra, Sessions: sessions, Patience: patience}
 	if err := json.NewEncoder(stdin).Encode(o); err != nil {
-		return report{}, fmt.Errorf("give the child its order: %w", err)
+		return report{}, fmt.Errorf("%w (give it its order: %w)", errMute, err)
 	}
 	var rep report
 	if err := json.NewDecoder(reports).Decode(&rep); err != nil {
-		return report{}, errors.New("the engine's child process ended before it was ready: does the program call engine.Child first?")
+		return report{}, errMute
 	}
 	switch {
 	case rep.Locked:
