@@ -203,16 +203,34 @@ func (h *house) prepare(ctx context.Context) error {
 	if err := kafka.EnsureTopics(ctx, producer, h.kafka().Topics().Specs(), broker.TopicOptions()); err != nil {
 		return fmt.Errorf("embedded Kafka: %w", err)
 	}
-	var would clickhouse.WouldDelete
-	if err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log); errors.As(err, &would) {
-		h.log.Warn("the retention stays as it was: a shorter one deletes rows. To delete them: haloctl migrate --yes", "months", would.Months, "rows", would.Rows)
-	} else if err != nil {
+	if err := h.migrate(ctx); err != nil {
 		return fmt.Errorf("embedded ClickHouse: %w", err)
 	}
 	if err := vault.NewKeyset(h.file(keysetFile)); err != nil && !errors.Is(err, vault.ErrExists) {
 		return fmt.Errorf("keyset: %w", err)
 	}
 	return h.readToken()
+}
+
+// migrate brings the tables up to date. The engine's child process may be killed
+// meanwhile; its next one is asked again.
+func (h *house) migrate(ctx context.Context) error {
+	for {
+		err := clickhouse.Migrate(ctx, h.dsn(), h.cfg.RetentionMonths, h.log)
+		if would := (clickhouse.WouldDelete{}); errors.As(err, &would) {
+			h.log.Warn("the retention stays as it was: a shorter one deletes rows. To delete them: haloctl migrate --yes", "months", would.Months, "rows", would.Rows)
+			return nil
+		}
+		if clickhouse.ClassOf(err) != clickhouse.Unavailable || ctx.Err() != nil {
+			return err
+		}
+		h.log.Warn("the engine ended while its tables were made, trying again", "err", err)
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // readToken reads DATA_DIR/api-token, or makes it, and beside it the file of
