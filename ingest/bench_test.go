@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/ingest"
+	"github.com/worksights/halo-connector/internal/costtest"
 	"github.com/worksights/halo-connector/internal/embedded/broker"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
@@ -44,9 +44,9 @@ func benchmarkAlone(b *testing.B, name string, size, tenants int) {
 	c := startContender(b, name, cfg, tenants)
 	b.ReportAllocs() // of the sender and the broker
 	as := credentials(tenants)
-	ours, theirs := cpu(), c.cpu(b)
+	ours, theirs := costtest.CPU(), c.cpu(b)
 	post(b, c.addr, size, as)
-	ours, theirs = cpu()-ours, c.cpu(b)-theirs
+	ours, theirs = costtest.CPU()-ours, c.cpu(b)-theirs
 	perOp := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) / float64(b.N) }
 	b.ReportMetric(perOp(theirs), "cpu-µs/op")
 	b.ReportMetric(perOp(ours+theirs), "all-cpu-µs/op")
@@ -253,15 +253,6 @@ func (s *sender) send(number uint64) error {
 		return fmt.Errorf("answered %q, %w", s.in[:n], err)
 	}
 	return nil
-}
-
-// cpu is the processor time that this process has used.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 const demoSerial = "0a1b2c3d4e5f"

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/worksights/halo-connector/ingest"
+	"github.com/worksights/halo-connector/internal/costtest"
 	"github.com/worksights/halo-connector/internal/daemon"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
@@ -60,7 +61,7 @@ func contend(what string, in io.Reader, out io.Writer) error {
 	go func() { served <- serve(ctx, kafka.Config{Brokers: f[1:2]}, schemas.NewTopics(f[2]), tenants, ln) }()
 	fmt.Fprintln(out, ln.Addr())
 	for asked := bufio.NewScanner(in); asked.Scan(); {
-		fmt.Fprintln(out, int64(cpu()))
+		fmt.Fprintln(out, int64(costtest.CPU()))
 	}
 	cancel()
 	<-served

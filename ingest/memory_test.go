@@ -1,14 +1,14 @@
 package ingest_test
 
 import (
-	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/worksights/halo-connector/internal/costtest"
 )
 
 // An edge in a process of its own, as in a container of 512 MiB, takes what once
@@ -66,7 +66,7 @@ func TestTheEdgeStaysBelow512MiBAndServesTheOthers(t *testing.T) {
 		}()
 		during := quiet(t, c.addr, 0, done)
 		t.Logf("%s: answers %v; quiet tenant's p50 %v, p99 %v, usually %v, %v; peak %d MiB", name, answers,
-			during.quantile(50), during.quantile(99), usual.quantile(50), usual.quantile(99), c.peak(t)>>20)
+			during.quantile(50), during.quantile(99), usual.quantile(50), usual.quantile(99), costtest.Peak(c.pid)>>20)
 		// What the machine has to do besides shows in the 99th, in the half only what
 		// the edge makes it wait for.
 		if most := 2*usual.quantile(50) + time.Millisecond; during.quantile(50) > most {
@@ -81,7 +81,7 @@ func TestTheEdgeStaysBelow512MiBAndServesTheOthers(t *testing.T) {
 			t.Errorf("%s: nothing is answered %d: this proves nothing", name, load.statuses[0])
 		}
 	}
-	if peak := c.peak(t); peak > 512<<20 {
+	if peak := costtest.Peak(c.pid); peak > 512<<20 {
 		t.Errorf("the edge took %d MiB", peak>>20)
 	}
 }
@@ -124,21 +124,4 @@ func quiet(t *testing.T, addr string, while time.Duration, done <-chan struct{})
 		case <-tick.C:
 		}
 	}
-}
-
-// peak is the most memory that the process had so far, in bytes.
-func (c *contender) peak(t *testing.T) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kB int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kB); n == 1 {
-			return kB << 10
-		}
-	}
-	t.Fatal("no peak")
-	return 0
 }

@@ -5,20 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/costtest"
 	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -39,20 +37,23 @@ func BenchmarkLoop(b *testing.B) {
 			cfg := filledBroker(b, 500, loopEvents)
 			watcher := must(b)(kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil))
 			defer watcher.Close()
+			debug.FreeOSMemory() // what the other way left
+			costtest.ResetPeak(b)
 			var cpu time.Duration
 			groups := 0
 			for b.Loop() {
 				groups++
 				group := "group-" + strconv.Itoa(groups) // reads from the start
-				before := cpuTime(b)
+				before := costtest.CPU()
 				stop := way.start(b, cfg, group)
-				waitCommitted(b, kadm.NewClient(watcher), group)
+				kafkatest.AwaitCommits(b, watcher, group, loopEvents)
 				stop()
-				cpu += cpuTime(b) - before
+				cpu += costtest.CPU() - before
 			}
 			n := float64(groups * loopEvents)
 			b.ReportMetric(float64(cpu.Nanoseconds())/1e3/n, "µs-cpu/event")
 			b.ReportMetric(n/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
 		})
 	}
 }
@@ -65,20 +66,18 @@ func BenchmarkMemory(b *testing.B) {
 	watcher := must(b)(kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil))
 	defer watcher.Close()
 	debug.FreeOSMemory() // what other benchmarks left
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
-		b.Log("the peak counts from the start of the process:", err)
-	}
+	costtest.ResetPeak(b)
 	groups := 0
 	for b.Loop() {
 		groups++
 		group := "group-" + strconv.Itoa(groups)
 		stop := startStage(b, cfg, group)
-		waitCommitted(b, kadm.NewClient(watcher), group)
+		kafkatest.AwaitCommits(b, watcher, group, loopEvents)
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
 		b.ReportMetric(float64(m.HeapAlloc)/1e6, "heap-MB")
-		b.ReportMetric(peakMB(b), "peak-rss-MB")
+		b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
 		stop()
 	}
 }
@@ -219,50 +218,4 @@ func startUsual(b *testing.B, cfg kafka.Config, group string) (stop func()) {
 		<-ended
 		cl.Close()
 	}
-}
-
-// waitCommitted looks ten times a second: often enough, and for free.
-func waitCommitted(b *testing.B, adm *kadm.Client, group string) {
-	b.Helper()
-	for {
-		offsets, err := adm.FetchOffsets(b.Context(), group)
-		var done int64
-		offsets.Each(func(o kadm.OffsetResponse) { done += o.At })
-		switch {
-		case err == nil && done == loopEvents:
-			return
-		case b.Context().Err() != nil:
-			b.Fatal(err)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-// cpuTime is what this process has spent, on all cores, Kafka not included.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// peakMB is the most memory that this process had, where the system tells.
-func peakMB(b *testing.B) float64 {
-	b.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			return kb * 1024 / 1e6
-		}
-	}
-	return 0
 }

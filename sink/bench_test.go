@@ -2,19 +2,21 @@ package sink_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"syscall"
+	"runtime/debug"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/costtest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/kafkatest"
 	"github.com/worksights/halo-connector/internal/table"
@@ -22,16 +24,6 @@ import (
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
 )
-
-// cpu is what this process has used, the engine's child process not counted.
-func cpu(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
 
 // lifelike are n records of both topics: 40 tenants, their events in the order
 // in which they arrived, every tenth a skip.
@@ -59,7 +51,7 @@ func BenchmarkParseAndAppend(b *testing.B) {
 	rows, parser := new(sink.Rows), schemas.NewParser()
 	runtime.GC()
 	b.ReportAllocs()
-	before := cpu(b)
+	before := costtest.CPU()
 	for b.Loop() {
 		rows.Reset()
 		for _, r := range records {
@@ -81,7 +73,7 @@ func BenchmarkParseAndAppend(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	perRow(b, cpu(b)-before, b.N*fullBatch)
+	perRow(b, costtest.CPU()-before, b.N*fullBatch)
 }
 
 // BenchmarkAppend is the store alone.
@@ -92,13 +84,13 @@ func BenchmarkAppend(b *testing.B) {
 		rows.Add(sink.OfActivity(storetest.Activity(i)))
 	}
 	b.ReportAllocs()
-	before := cpu(b)
+	before := costtest.CPU()
 	for b.Loop() {
 		if err := store.Append(b.Context(), rows); err != nil {
 			b.Fatal(err)
 		}
 	}
-	perRow(b, cpu(b)-before, b.N*fullBatch)
+	perRow(b, costtest.CPU()-before, b.N*fullBatch)
 }
 
 func perRow(b *testing.B, used time.Duration, rows int) {
@@ -108,70 +100,144 @@ func perRow(b *testing.B, used time.Duration, rows int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkLoop is the whole stage: a backlog in a Kafka on loopback, which is
-// in this process and counts, into the engine, committed.
+// BenchmarkLoop is the whole stage on a backlog, from Kafka to the engine, both
+// of them other processes: client, parsing, inserts, commits. Beside it the same
+// work as it is usually written, with encoding/json into structs, a row at a
+// time, and the clients' defaults; it has no erasures, dead letters or metrics.
+// Compare the two within one run.
 func BenchmarkLoop(b *testing.B) {
 	const backlog = 8 * fullBatch
-	var used time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		conn := migrated(b)
-		cluster := kafkatest.New(b)
-		topics := schemas.NewTopics("halo.")
-		cluster.CreateTopics(b, topics, 0)
-		cluster.Produce(b, lifelike(topics, backlog)...)
-		run, stop := stage(b, cluster.Config, topics, conn)
-		before := cpu(b)
-		b.StartTimer()
-		run()
-		_, err := cluster.WaitGroupInfo(b.Context(), "sink", func(g *kfake.GroupInfo) bool {
-			if g == nil {
-				return false // nobody has joined yet
+	for _, way := range []struct {
+		name  string
+		start func(*testing.B, kafka.Config, driver.Conn, string) (stop func())
+	}{{"sink", startStage}, {"usual", startUsual}} {
+		b.Run(way.name, func(b *testing.B) {
+			cfg, conn := kafkatest.Apart(b, strconv.Itoa(backlog)), migrated(b)
+			watcher := client(b)(kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil))
+			defer watcher.Close()
+			debug.FreeOSMemory() // what the other way left
+			costtest.ResetPeak(b)
+			var used time.Duration
+			groups := 0
+			for b.Loop() {
+				groups++
+				group := "group-" + strconv.Itoa(groups) // reads from the start
+				before := costtest.CPU()
+				stop := way.start(b, cfg, conn, group)
+				kafkatest.AwaitCommits(b, watcher, group, backlog)
+				stop()
+				used += costtest.CPU() - before
 			}
-			var committed int64
-			for _, partitions := range g.Commits {
-				for _, c := range partitions {
-					committed += c.Offset
-				}
-			}
-			return committed == backlog
+			b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
+			perRow(b, used, groups*backlog)
 		})
-		b.StopTimer()
-		used += cpu(b) - before
-		if err := errors.Join(err, stop()); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
 	}
-	perRow(b, used, b.N*backlog)
 }
 
-// stage is a sink as cmd assembles it, ready to run.
-func stage(b *testing.B, cfg kafka.Config, topics schemas.Topics, conn driver.Conn) (run func(), stop func() error) {
-	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
-	must := func(cl *kgo.Client, err error) *kgo.Client {
+func client(b *testing.B) func(*kgo.Client, error) *kgo.Client {
+	return func(cl *kgo.Client, err error) *kgo.Client {
 		b.Helper()
 		if err != nil {
 			b.Fatal(err)
 		}
 		return cl
 	}
+}
+
+// startStage is a sink as cmd assembles it.
+func startStage(b *testing.B, cfg kafka.Config, conn driver.Conn, group string) (stop func()) {
+	log, reg, topics := slog.New(slog.DiscardHandler), prometheus.NewRegistry(), schemas.NewTopics("halo.")
 	member := kafka.NewMember()
 	clients := sink.Clients{
-		Consumer: must(kafka.NewConsumer(cfg, "sink", []string{topics.Activities, topics.Skipped}, log, reg, member.Opts()...)),
+		Consumer: client(b)(kafka.NewConsumer(cfg, group, []string{topics.Activities, topics.Skipped}, log, reg, member.Opts()...)),
 		Member:   member,
-		Producer: must(kafka.NewProducer(cfg, log, reg)),
+		Producer: client(b)(kafka.NewProducer(cfg, log, reg)),
 	}
-	erasures := table.New(must(kafka.NewReader(cfg, topics.Erasures, log, reg)), topics.Erasures, kafka.ParseErasure, log, reg)
+	erasures := table.New(client(b)(kafka.NewReader(cfg, topics.Erasures, log, reg)), topics.Erasures, kafka.ParseErasure, log, reg)
 	s := sink.New(sink.Config{Topics: topics, BatchRows: fullBatch, BatchWait: 500 * time.Millisecond}, clients, erasures, sink.NewClickHouse(conn), log, reg)
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 2)
+	go func() { ended <- erasures.Run(ctx) }()
+	go func() { ended <- s.Run(ctx) }()
 	return func() {
-			go func() { ended <- erasures.Run(ctx) }()
-			go func() { ended <- s.Run(ctx) }()
-		}, func() error {
-			cancel()
-			clients.Producer.Close()
-			return errors.Join(<-ended, <-ended)
+		cancel()
+		if err := errors.Join(<-ended, <-ended); err != nil {
+			b.Error(err)
 		}
+		clients.Producer.Close()
+	}
+}
+
+// usualOutcome is a record of either topic as encoding/json sees it.
+type usualOutcome struct {
+	ID         string    `json:"id"`
+	Tenant     string    `json:"tenant"`
+	User       string    `json:"user"`
+	Category   string    `json:"category"`
+	Kind       string    `json:"kind"`
+	Weight     float32   `json:"weight"`
+	Ticket     uint64    `json:"ticket"`
+	Agent      uint64    `json:"agent"`
+	CreditedAs string    `json:"credited_as"`
+	ActorType  string    `json:"actor_type"`
+	Reason     string    `json:"reason"`
+	Status     int32     `json:"status"`
+	EventTime  time.Time `json:"event_time"`
+	OccurredAt time.Time `json:"occurred_at"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// startUsual does a sink's work the usual way.
+func startUsual(b *testing.B, cfg kafka.Config, conn driver.Conn, group string) (stop func()) {
+	topics := schemas.NewTopics("halo.")
+	cl := client(b)(kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topics.Activities, topics.Skipped),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit()))
+	ctx, cancel := context.WithCancel(b.Context())
+	consume := func() error {
+		for {
+			batch, err := conn.PrepareBatch(ctx, "INSERT INTO outcomes_log (tenant_id, event_time, activity_id, version, reason, user_id, category, kind, weight,"+
+				" ticket_id, agent_id, credited_as, actor_type, status_id, occurred_at, received_at)")
+			if err != nil {
+				return err
+			}
+			first := time.Now()
+			for batch.Rows() < fullBatch && (batch.Rows() == 0 || time.Since(first) < 500*time.Millisecond) {
+				pctx, polled := context.WithDeadline(ctx, time.Now().Add(100*time.Millisecond))
+				fetches := cl.PollFetches(pctx)
+				polled()
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if batch.Rows() == 0 {
+					first = time.Now()
+				}
+				for r := range fetches.RecordsAll() {
+					var o usualOutcome
+					if err := json.Unmarshal(r.Value, &o); err != nil {
+						return err
+					}
+					version := uint64(1<<48-1-o.ReceivedAt.UnixMilli()) << 16
+					if err := batch.Append(o.Tenant, o.EventTime, o.ID, version, o.Reason, o.User, o.Category, o.Kind, o.Weight,
+						o.Ticket, o.Agent, o.CreditedAs, o.ActorType, o.Status, o.OccurredAt, o.ReceivedAt); err != nil {
+						return err
+					}
+				}
+			}
+			if err := batch.Send(); err != nil {
+				return err
+			}
+			if err := cl.CommitUncommittedOffsets(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- consume() }()
+	return func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			b.Error(err)
+		}
+		cl.Close()
+	}
 }

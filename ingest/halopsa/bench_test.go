@@ -2,9 +2,10 @@ package halopsa
 
 import (
 	"encoding/json"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/worksights/halo-connector/internal/costtest"
 )
 
 // What an afternoon with encoding/json would read into, to compare with.
@@ -35,23 +36,13 @@ func benchmarkDecode(b *testing.B, name string) {
 	body := golden(b, name)
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
-	before := cpu()
+	before := costtest.CPU()
 	for b.Loop() {
 		if _, err := Decode(body, delivery); err != nil {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(cpu()-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/op")
-}
-
-// cpu is the processor time that this process has used: on a machine that has
-// other work too, the figure to go by.
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		panic(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	b.ReportMetric(float64(costtest.CPU()-before)/float64(time.Microsecond)/float64(b.N), "cpu-µs/op")
 }
 
 func BenchmarkDecode18K(b *testing.B)        { benchmarkDecode(b, "status_changed_full") }

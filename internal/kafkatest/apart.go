@@ -1,0 +1,117 @@
+package kafkatest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/kafka"
+	"github.com/worksights/halo-connector/schemas"
+)
+
+// apartMark makes a test binary a broker.
+const apartMark = "KAFKATEST_APART"
+
+// Broker is the first thing that a TestMain calls which wants [Apart]. In a
+// process that Apart started it is a broker with what fill makes of Apart's
+// argument, and does not return.
+func Broker(fill func(what string) []*kgo.Record) {
+	what := os.Getenv(apartMark)
+	if what == "" {
+		return
+	}
+	if err := serveApart(fill(what)); err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// serveApart prints the broker's address once the topics are filled, and ends
+// with the standard input.
+func serveApart(records []*kgo.Record) error {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	cl, err := kafka.NewProducer(kafka.Config{Brokers: cluster.ListenAddrs()}, slog.New(slog.DiscardHandler), nil, kgo.MaxBufferedRecords(len(records)+1))
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	if err := kafka.EnsureTopics(ctx, cl, schemas.NewTopics("halo.").Specs(), kafka.TopicOptions{NoCompaction: true}); err != nil {
+		return err
+	}
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		return err
+	}
+	cl.Close()
+	fmt.Println(cluster.ListenAddrs()[0])
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// Apart starts a broker in a process of its own, so that a benchmark measures a
+// stage's process and not Kafka's beside it. It has our topics, with what the
+// function that [Broker] was given makes of what, and ends with t.
+func Apart(t testing.TB, what string) kafka.Config {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), apartMark+"="+what)
+	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	})
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil || strings.HasPrefix(addr, "error") {
+		t.Fatalf("the broker said %q: %v", addr, err)
+	}
+	return kafka.Config{Brokers: []string{strings.TrimSpace(addr)}, ClientID: "test"}
+}
+
+// AwaitCommits waits until group has committed so many records. It looks ten
+// times a second: often enough, and for free.
+func AwaitCommits(t testing.TB, cl *kgo.Client, group string, records int64) {
+	t.Helper()
+	adm := kadm.NewClient(cl)
+	for {
+		offsets, err := adm.FetchOffsets(t.Context(), group)
+		var done int64
+		offsets.Each(func(o kadm.OffsetResponse) { done += max(o.At, 0) })
+		switch {
+		case err == nil && done == records:
+			return
+		case t.Context().Err() != nil:
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
