@@ -111,7 +111,7 @@ func newRoot(s *streams) *cobra.Command {
 	root.AddCommand(agentCommands(s)...)
 	root.AddCommand(readingCommands(s)...)
 	root.AddCommand(doctorCommand(s), eraseCommand(s), erasuresCommand(s), consoleCommand(s))
-	root.AddCommand(topicsCommand(s), ledgerCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s), verifyCommand(s))
+	root.AddCommand(topicsCommand(s), ledgerCommand(s), rewindCommand(s), migrateCommand(s), keysCommand(s), tokensCommand(s), verifyCommand(s))
 	s.complete(root)
 	strict(root)
 	return root

@@ -61,7 +61,8 @@ func topicsCommand(s *streams) *cobra.Command {
 func ofTopics(err error) error {
 	var code *kerr.Error
 	switch {
-	case err == nil, errors.Is(err, kafka.ErrPartitions), errors.Is(err, kafka.ErrFewer), errors.As(err, &code) && !code.Retriable:
+	case err == nil, errors.Is(err, kafka.ErrPartitions), errors.Is(err, kafka.ErrFewer),
+		errors.Is(err, kafka.ErrMembers), errors.Is(err, kafka.ErrNoOffsets), errors.As(err, &code) && !code.Retriable:
 		return err
 	}
 	return fmt.Errorf("%w: Kafka: %w", control.ErrUnavailable, err)

@@ -208,6 +208,18 @@ func (c Migrate) Validate() error {
 	return joined(c.ClickHouse.check(), c.Retention.check(), errs)
 }
 
+// Rewind is the environment of haloctl rewind sink.
+type Rewind struct {
+	KafkaGroup string `env:"KAFKA_GROUP" desc:"the sink's consumer group; default TOPIC_PREFIX and \"sink\""`
+	Kafka
+}
+
+// Group is the sink's consumer group.
+func (c Rewind) Group() string { return Sink{KafkaGroup: c.KafkaGroup, Kafka: c.Kafka}.Group() }
+
+// Validate reports all that is wrong, joined.
+func (c Rewind) Validate() error { return joined(c.Kafka.check()) }
+
 // Verify is the environment of haloctl verify.
 type Verify struct {
 	ClickHouse
