@@ -114,7 +114,7 @@ func connectionRoutes(a *API) {
 		summary: "Connect the tenant's Halo, or connect it anew",
 		about: "Discovers the instance, gets a token, registers the webhook \"WorkSights AI Connector\" with its four events, verifies it, " +
 			"lists the agents and matches them by e-mail. Ends within 60 s. Nothing is saved unless Halo accepted the credentials. " +
-			"With the credentials that it has and a healthy webhook nothing changes. Answers 201 where nothing was known of the tenant before.",
+			"With the credentials that it has and a healthy webhook nothing changes. Answers 201 where there was no connection.",
 		says: "The connection, as it was before or anew",
 		refuses: refusing(haloRefuses, sealed, map[int]string{
 			http.StatusConflict: "connected_elsewhere: the tenant is connected to another Halo; disconnect it first",

@@ -108,7 +108,7 @@ func (a *API) finishDocument() error {
 	}
 	// The one route with a second success.
 	connected := doc.Paths[tenantPath+"/connection"].Put.Responses
-	connected["201"] = &huma.Response{Description: "Connected; nothing was known of the tenant before", Content: connected["200"].Content}
+	connected["201"] = &huma.Response{Description: "Connected; there was no connection before", Content: connected["200"].Content}
 	text, err := json.Marshal(doc)
 	a.document = ascii(text)
 	return err

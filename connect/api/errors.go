@@ -11,7 +11,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/harmless"
 )
@@ -27,32 +26,13 @@ func problem(rt *route, err error) *control.Refusal {
 	if e, ok := errors.AsType[*control.Refusal](err); ok {
 		return e
 	}
-	if e, ok := errors.AsType[*halopsa.Error](err); ok {
-		return control.Refuse(statusOf(e), string(e.Cause), "%s %s", e.Message, e.Action)
-	}
 	switch {
 	case rt.everywhere: // the read model, which has nothing else to say
 		return control.ErrNoTimeline
-	case errors.Is(err, control.ErrUnavailable):
-		return control.ErrNotKept
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return control.Refuse(http.StatusGatewayTimeout, "halo_timeout", "Halo did not answer in time.")
 	}
 	return control.Refuse(http.StatusInternalServerError, "internal", "Something went wrong here. The log says what.")
-}
-
-// statusOf says who has to act on a failure of Halo.
-func statusOf(e *halopsa.Error) int {
-	switch e.Cause {
-	case halopsa.Unreachable:
-		if errors.Is(e, context.DeadlineExceeded) {
-			return http.StatusGatewayTimeout
-		}
-		return http.StatusBadGateway
-	case halopsa.HaloError, halopsa.RateLimited, halopsa.NotFound:
-		return http.StatusBadGateway
-	}
-	return http.StatusUnprocessableEntity
 }
 
 // failure is a refusal in the form in which huma writes errors.

@@ -119,6 +119,9 @@ func TestOfABulkEachIsDoneOrRefusedByItself(t *testing.T) {
 		t.Errorf("one that was refused is not shown as it stands: %s", a.body)
 	}
 	w.want(200, "PUT", at("/agents/users"), `[]`, &got)
+	w.tenants.Err = control.ErrNotConnected
+	w.refused(404, "not_connected", "PUT", at("/agents/users"), `[]`)
+	w.tenants.Err = nil
 	w.refused(404, "unknown_agent", "PUT", at("/agents/99/user"), `{"user_id":"u-1"}`)
 	w.refused(404, "unknown_agent", "PUT", at("/agents/1/user"), `{"user_id":"u-1"}`)
 	w.refused(404, "unknown_user", "PUT", at("/agents/2/user"), `{"user_id":"stranger"}`)

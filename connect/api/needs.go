@@ -29,7 +29,7 @@ type Tenants interface {
 	All(ctx context.Context) ([]control.TenantRow, error)
 
 	Connection(ctx context.Context, t schemas.Tenant) (control.Connection, error)
-	// Connect also tells whether nothing was known of the tenant before.
+	// Connect also tells whether there was no connection before.
 	Connect(ctx context.Context, t schemas.Tenant, by string, c control.Credentials) (conn control.Connection, created bool, err error)
 	Refresh(ctx context.Context, t schemas.Tenant, by string) (control.Connection, error)
 	Reconnect(ctx context.Context, t schemas.Tenant, by string) (control.Connection, error)

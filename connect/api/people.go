@@ -152,9 +152,6 @@ func (in assignment) of(agent schemas.AgentID) (control.Assignment, *control.Ref
 			return out, invalid("set is unmatched, ignored or automatic.")
 		}
 	}
-	if !agent.Person() { // 0 and 1 are nobody
-		return out, control.ErrUnknownAgent
-	}
 	return out, nil
 }
 
@@ -253,9 +250,6 @@ func agentRoutes(a *API) {
 		status:  http.StatusNoContent, says: "He is mapped to nobody",
 		refuses: refusing(sealed, map[int]string{http.StatusNotFound: "not_connected or unknown_agent"}),
 	}, func(ctx context.Context, c *call, in *InAgent) (*none, error) {
-		if !in.agent().Person() {
-			return nil, control.ErrUnknownAgent
-		}
 		return &none{}, a.assignOne(ctx, c, control.Assignment{Agent: in.agent(), Set: control.SetUnmatched})
 	})
 	add(a, route{
@@ -263,9 +257,6 @@ func agentRoutes(a *API) {
 		summary: "Whom an agent was mapped to, and since when",
 		says:    "Intervals, newest first", refuses: map[int]string{http.StatusNotFound: "not_connected or unknown_agent"},
 	}, func(ctx context.Context, c *call, in *InAgent) (*answer[control.History], error) {
-		if !in.agent().Person() {
-			return nil, control.ErrUnknownAgent
-		}
 		intervals, err := a.cfg.Tenants.History(ctx, c.tenant, in.agent())
 		return &answer[control.History]{control.History{Intervals: orNone(intervals)}}, err
 	})
@@ -304,14 +295,12 @@ func (a *API) assignAll(ctx context.Context, c *call, items []bulkItem) ([]contr
 		}
 		wants, places = append(wants, want), append(places, i)
 	}
-	if len(wants) > 0 {
-		done, err := a.cfg.Tenants.Assign(ctx, c.tenant, c.grant.Name, wants)
-		if err != nil {
-			return nil, err
-		}
-		for i, place := range places {
-			results[place] = done[i]
-		}
+	done, err := a.cfg.Tenants.Assign(ctx, c.tenant, c.grant.Name, wants)
+	if err != nil {
+		return nil, err
+	}
+	for i, place := range places {
+		results[place] = done[i]
 	}
 	return results, a.standing(ctx, c, results)
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/worksights/halo-connector/connect/access"
-	"github.com/worksights/halo-connector/connect/halopsa"
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -250,8 +249,7 @@ func TestAFailureSaysWhoMustAct(t *testing.T) {
 		{control.ErrNotKept, 503, "log_unavailable"},
 		{errors.New("wat"), 500, "internal"},
 		{context.DeadlineExceeded, 504, "halo_timeout"},
-		{&halopsa.Error{Cause: halopsa.SecretWrong, Message: "No.", Action: "Mend it."}, 422, "secret_wrong"},
-		{&halopsa.Error{Cause: halopsa.HaloError, Message: "No.", Action: "Wait."}, 502, "halo_error"},
+		{control.Refuse(422, "secret_wrong", "No. Mend it."), 422, "secret_wrong"},
 	} {
 		w.tenants.Err = c.err
 		got := w.refused(c.status, c.code, "PUT", at("/connection"), credentials)

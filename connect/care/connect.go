@@ -109,7 +109,7 @@ func (c *Care) connect(ctx context.Context, tn *tenant, by string, in control.Cr
 	mappings := snap.Mappings
 	if snap.TenantURL != "" && snap.TenantURL != cred.TenantURL {
 		// Another Halo numbers other people; but see Recognised.
-		base.Hand, base.Ignored = match.Recognised(snap.State, listed(agents)), nil
+		base.Hand, base.Ignored, base.Kept = match.Recognised(snap.State, listed(agents)), nil, nil
 		base.Agents, base.ListedAt, base.Replaced, mappings = nil, time.Time{}, nil, nil
 	}
 	next := base.State

@@ -38,6 +38,7 @@ func (c *Care) ChangeUsers(ctx context.Context, t schemas.Tenant, by string, in 
 	}
 	next := s.State
 	next.Users = users
+	next.Kept = match.Kept(next, s.Mappings)
 	change := ledger.Change{State: &next, Audit: []schemas.Change{{By: by, Change: schemas.ChangeUsers, Result: "ok"}}}
 	ended = match.Ended(s, c.assign(&change, s, match.New(next, s.Mappings).Desired(), by))
 	if open := match.Open(s); match.TooMany(ended, open) && in.Ends != ended {

@@ -179,16 +179,12 @@ func TestTheDirectoryIsGuardedAgainstEndingManyMappings(t *testing.T) {
 		if err != nil || ended != 5 {
 			t.Errorf("ended %d, %v", ended, err)
 		}
-		// A changed e-mail is somebody else's match, a change of nothing leaves no word.
-		ended, err = change(control.UsersChange{Set: []control.User{{ID: "u-05", Email: "other@x.example"}}, Ends: -1})
-		if err != nil || ended != 1 {
-			t.Errorf("a changed e-mail: ended %d, %v", ended, err)
-		}
+		// A change of nothing leaves no word.
 		said = len(w.changes("acme"))
 		if ended, err := change(control.UsersChange{Ends: -1}); err != nil || ended != 0 || len(w.changes("acme")) != said {
 			t.Errorf("a change of nothing: ended %d, %v", ended, err)
 		}
-		if ended, err := change(control.UsersChange{Replace: true, Ends: 14}); err != nil || ended != 14 {
+		if ended, err := change(control.UsersChange{Replace: true, Ends: 15}); err != nil || ended != 15 {
 			t.Errorf("said rightly: ended %d, %v", ended, err)
 		}
 		stale := errors.New("stale")
@@ -200,6 +196,46 @@ func TestTheDirectoryIsGuardedAgainstEndingManyMappings(t *testing.T) {
 		}}); !errors.Is(err, stale) {
 			t.Errorf("got %v", err)
 		}
+	}, halotest.Config{})
+}
+
+// Whoever marries has another address in one of the two systems first.
+func TestAChangedEmailInTheDirectoryEndsNoMapping(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for id, name := range map[schemas.AgentID]string{2: "ada", 3: "ben", 4: "cat", 5: "dan"} {
+			w.sims[0].AddAgent(halotest.Agent{ID: id, Email: name + "@x.example"})
+		}
+		in := w.active()
+		in.users("acme", "u-ada", "ada@x.example", "u-ben", "ben@x.example", "u-cat", "cat@x.example")
+		in.connect("acme", 0)
+		first := w.mappings("acme")
+		for what, directory := range map[string][]string{
+			"another":        {"u-ada", "new@x.example", "u-ben", "ben@x.example", "u-cat", "cat@x.example"},
+			"none":           {"u-ada", "", "u-ben", "", "u-cat", ""},
+			"each other's":   {"u-ada", "ben@x.example", "u-ben", "ada@x.example", "u-cat", "cat@x.example"},
+			"somebody too":   {"u-ada", "ada@x.example", "u-ben", "ada@x.example", "u-cat", "cat@x.example", "u-new", "cat@x.example"},
+			"as at the time": {"u-ada", "ada@x.example", "u-ben", "ben@x.example", "u-cat", "cat@x.example"},
+		} {
+			ended := in.users("acme", directory...)
+			in.refresh("acme")
+			in.stop()
+			in = w.active()
+			for id, was := range first {
+				if a, _ := in.agent("acme", id); a.MatchedBy != "email" || !slices.Equal(w.mappings("acme")[id].Intervals, was.Intervals) {
+					t.Errorf("%s: agent %d is %+v", what, id, a)
+				}
+			}
+			if ended != 0 {
+				t.Errorf("%s: %d ended", what, ended)
+			}
+		}
+		// Who waits is matched, who left the directory ends, and whom a hand gives back
+		// to matching is matched.
+		in.users("acme", "u-ada", "new@x.example", "u-dan", "dan@x.example", "u-cat", "else@x.example")
+		in.standings("acme", map[schemas.AgentID]string{2: "matched u-ada", 3: "unmatched", 4: "matched u-cat", 5: "matched u-dan"})
+		in.hand("acme", 4, "=unmatched")
+		in.hand("acme", 4, "=automatic")
+		in.standings("acme", map[schemas.AgentID]string{4: "unmatched"})
 	}, halotest.Config{})
 }
 

@@ -61,7 +61,8 @@ func ParseTenantURL(pasted string, allow []netip.Prefix) (*url.URL, error) {
 	default:
 		return nil, invalid("The tenant URL must begin with https://.")
 	}
-	return &url.URL{Scheme: u.Scheme, Host: host}, nil
+	// The usual port is none: a tenant is connected to one Halo, however it is written.
+	return &url.URL{Scheme: u.Scheme, Host: strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme])}, nil
 }
 
 const (

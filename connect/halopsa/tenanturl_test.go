@@ -20,6 +20,7 @@ func TestTenantURLIsReadTheWayPeoplePasteIt(t *testing.T) {
 		"acme.halopsa.com/tickets?area=1#top":      "https://acme.halopsa.com",
 		"https://desk.customer.example:8443/login": "https://desk.customer.example:8443",
 		"desk.customer.example:8443":               "https://desk.customer.example:8443",
+		"https://desk.customer.example:443":        "https://desk.customer.example",
 		"acme.halopsa.com.":                        "https://acme.halopsa.com",
 		"https://[2606:4700::1111]/":               "https://[2606:4700::1111]",
 	} {

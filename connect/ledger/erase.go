@@ -43,9 +43,11 @@ func (t *term) forget(tn *tenant, e schemas.Erasure, at instant) error {
 	snap := tn.seen.Load()
 	next := snap.State
 	next.Users = slices.DeleteFunc(slices.Clone(next.Users), func(u User) bool { return u.ID == e.User })
-	next.Hand = maps.Clone(next.Hand)
-	maps.DeleteFunc(next.Hand, func(_ schemas.AgentID, u schemas.UserID) bool { return u == e.User })
-	if len(next.Users) != len(snap.Users) || len(next.Hand) != len(snap.Hand) {
+	next.Hand, next.Kept = maps.Clone(next.Hand), maps.Clone(next.Kept)
+	his := func(_ schemas.AgentID, u schemas.UserID) bool { return u == e.User }
+	maps.DeleteFunc(next.Hand, his)
+	maps.DeleteFunc(next.Kept, his)
+	if len(next.Users) != len(snap.Users) || len(next.Hand) != len(snap.Hand) || len(next.Kept) != len(snap.Kept) {
 		if err := t.save(tn, next); err != nil {
 			return err
 		}

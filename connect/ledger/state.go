@@ -76,6 +76,10 @@ type State struct {
 	// Ignored are those of Hand's nobodies of whom nobody wants to hear again.
 	Ignored map[schemas.AgentID]bool `json:"ignored,omitempty"`
 
+	// Kept are agents whom the directory no longer matches by e-mail to the users they
+	// are mapped to, and who stay theirs: a changed e-mail ends no mapping.
+	Kept map[schemas.AgentID]schemas.UserID `json:"kept,omitempty"`
+
 	// LeftInHalo says in words what a disconnect could not remove there.
 	LeftInHalo []string `json:"left_in_halo,omitempty"`
 

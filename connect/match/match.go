@@ -69,6 +69,7 @@ func Of(s *ledger.Snapshot) *Matcher { return New(s.State, s.Mappings) }
 //   - Disabled and API agents are out before e-mails are compared.
 //   - Else an agent is matched to the one user with his e-mail, without regard to
 //     case, provided that he is the one agent with it. Two of either: nobody.
+//   - An agent who is kept has whom he has: see Kept.
 //   - Nobody is mapped to a user who is not in the directory.
 //   - Where nothing is known nothing changes.
 func (m *Matcher) Desired() map[schemas.AgentID]schemas.UserID {
@@ -102,10 +103,27 @@ func (m *Matcher) desired(a ledger.Agent) schemas.UserID {
 		if mapped && m.may(now) {
 			return now
 		}
+	case mapped && m.state.Kept[a.ID] == now && m.may(now):
+		return now
 	default:
 		return m.user(a)
 	}
 	return ""
+}
+
+// Kept are the agents whose users are in the directory and are not those whom their
+// e-mails say. A change of the directory ends the mappings of those who are taken out
+// of it, and no others.
+func Kept(s ledger.State, mappings map[schemas.AgentID]schemas.Mapping) map[schemas.AgentID]schemas.UserID {
+	kept := make(map[schemas.AgentID]schemas.UserID)
+	m := New(s, mappings)
+	for _, a := range s.Agents {
+		_, byHand := s.Hand[a.ID]
+		if now, mapped := m.mapped(a.ID); mapped && m.may(now) && !byHand && !a.Disabled && !a.API && m.user(a) != now {
+			kept[a.ID] = now
+		}
+	}
+	return kept
 }
 
 // may says whether somebody may be mapped to the user. Without a directory there
