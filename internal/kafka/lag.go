@@ -15,14 +15,14 @@ import (
 const lagEvery = 7 * time.Second
 
 // WatchLag keeps, by topic, how many records of the partitions that cl owns in
-// its group are not committed, until ctx is done. It asks Kafka rather than
+// its group, as member, are not committed, until ctx is done. It asks Kafka rather than
 // reckoning from what was polled: a consumer that is stuck in a batch polls
 // nothing, and that is when the figure matters.
 //
 // What cannot be known is absent: while Kafka does not answer, while cl is not in
 // its group, and of a topic that is gone or ends before what was committed of it.
 // An old figure would look alive, and 0 would say that all is well.
-func WatchLag(ctx context.Context, cl *kgo.Client, lag *prometheus.GaugeVec, topics ...string) {
+func WatchLag(ctx context.Context, cl *kgo.Client, member *Member, lag *prometheus.GaugeVec, topics ...string) {
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
 	defer func() {
@@ -36,7 +36,7 @@ func WatchLag(ctx context.Context, cl *kgo.Client, lag *prometheus.GaugeVec, top
 			return
 		case <-tick.C:
 			for _, topic := range topics {
-				if n, err := lagOf(ctx, cl, topic); err == nil {
+				if n, err := lagOf(ctx, cl, member, topic); err == nil {
 					lag.WithLabelValues(topic).Set(float64(n))
 				} else {
 					lag.DeleteLabelValues(topic)
@@ -49,14 +49,14 @@ func WatchLag(ctx context.Context, cl *kgo.Client, lag *prometheus.GaugeVec, top
 // errNoLag says that there is no lag to be known.
 var errNoLag = errors.New("lag unknown")
 
-func lagOf(ctx context.Context, cl *kgo.Client, topic string) (lag int64, err error) {
+func lagOf(ctx context.Context, cl *kgo.Client, member *Member, topic string) (lag int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lagEvery)
 	defer cancel()
 	if _, generation := cl.GroupMetadata(); generation < 0 {
 		return 0, fmt.Errorf("%w: not in the group", errNoLag)
 	}
 	// Before the ends: what is committed meanwhile may lie behind them.
-	all := cl.CommittedOffsets()[topic]
+	all := member.committed(cl, topic)
 	ends, err := EndOffsets(ctx, cl, topic)
 	if err != nil {
 		return 0, err
@@ -67,11 +67,10 @@ func lagOf(ctx context.Context, cl *kgo.Client, topic string) (lag int64, err er
 	}
 	for partition, committed := range all {
 		end, ok := ends[partition]
-		if !ok || committed.Offset > end {
+		if !ok || committed > end {
 			return 0, fmt.Errorf("%w: partition %d ends before what was committed of it", errNoLag, partition)
 		}
-		// -1 before the first commit.
-		lag += end - max(committed.Offset, starts[partition])
+		lag += end - max(committed, starts[partition])
 	}
 	return lag, nil
 }

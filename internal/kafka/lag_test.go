@@ -48,20 +48,22 @@ func TestALagThatCannotBeKnownIsAbsent(t *testing.T) {
 		}
 		record := func() *kgo.Record { return &kgo.Record{Topic: "events", Value: []byte("x")} }
 
-		cl, err := kafka.NewConsumer(c.Config, "group", []string{"events"}, slog.New(slog.DiscardHandler), nil, c.Opts...)
+		member := kafka.NewMember()
+		cl, err := kafka.NewConsumer(c.Config, "group", []string{"events"}, slog.New(slog.DiscardHandler), nil, append(member.Opts(), c.Opts...)...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer kafka.Leave(cl)
 		ctx, stop := context.WithCancel(t.Context())
 		watched := make(chan struct{})
-		go func() { defer close(watched); kafka.WatchLag(ctx, cl, lag, "events") }()
+		go func() { defer close(watched); kafka.WatchLag(ctx, cl, member, lag, "events") }()
 
 		is("not let into the group")
 		refusal.Remove()
 		c.Produce(t, record(), record(), record())
 		for n := 0; n < 3; {
 			n += cl.PollFetches(t.Context()).NumRecords()
+			member.Allow(cl)
 		}
 		is("polled and not committed", 3)
 		if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {

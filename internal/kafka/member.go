@@ -22,6 +22,7 @@ type Member struct {
 	why atomic.Pointer[string] // why it is none; nil: it is one
 
 	mu        sync.Mutex
+	began     map[Partition]int64 // of what is its own: where the group's commit was, below 0 without one
 	lost      []Partition
 	rebalance context.Context // done while a rebalance waits
 	begin     context.CancelFunc
@@ -38,18 +39,22 @@ type Partition struct {
 
 // NewMember returns the member of a consumer that has not joined yet.
 func NewMember() *Member {
-	m := &Member{owed: make(map[string]map[int32]kgo.EpochOffset)}
+	m := &Member{began: make(map[Partition]int64), owed: make(map[string]map[int32]kgo.EpochOffset)}
 	m.rebalance, m.begin = context.WithCancel(context.Background())
 	m.outside("joining")
 	return m
 }
 
 // Opts let the consumer say when it comes into its group, be it to be given no
-// partition, when it falls out, and what is taken from it.
+// partition, when it falls out, what is given to it and what is taken from it.
 func (m *Member) Opts() []kgo.Opt {
 	taken := func(_ context.Context, _ *kgo.Client, away map[string][]int32) { m.take(away) }
 	return []kgo.Opt{
 		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { m.why.Store(nil) }),
+		kgo.AdjustFetchOffsetsFn(func(_ context.Context, given map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+			m.give(given)
+			return given, nil
+		}),
 		kgo.OnPartitionsRevoked(taken),
 		kgo.OnPartitionsLost(taken),
 		kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {
@@ -79,6 +84,36 @@ func (m *Member) Ready() error {
 	return nil
 }
 
+// give notes what is given to the consumer, and where it begins.
+func (m *Member) give(given map[string]map[int32]kgo.Offset) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for topic, offsets := range given {
+		for n, at := range offsets {
+			m.began[Partition{topic, n}] = at.EpochOffset().Offset
+		}
+	}
+}
+
+// committed returns how far the group's commits have come in those partitions of
+// topic that are the consumer's own; below 0 where there is none. The client knows
+// of commits only, and what nobody has ever committed is behind too.
+func (m *Member) committed(cl *kgo.Client, topic string) map[int32]int64 {
+	known := cl.CommittedOffsets()[topic]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make(map[int32]int64)
+	for p, at := range m.began {
+		if p.Topic == topic {
+			all[p.Number] = at
+			if c, ok := known[p.Number]; ok {
+				all[p.Number] = c.Offset
+			}
+		}
+	}
+	return all
+}
+
 // take forgets what is owed of partitions that are somebody else's: their new
 // owner begins with the last commit, and a commit of ours could rewind his. The
 // client calls it between polls only, when the loop allows it.
@@ -88,6 +123,7 @@ func (m *Member) take(away map[string][]int32) {
 	for topic, numbers := range away {
 		for _, n := range numbers {
 			m.lost = append(m.lost, Partition{topic, n})
+			delete(m.began, Partition{topic, n})
 			delete(m.owed[topic], n)
 		}
 	}
