@@ -39,7 +39,8 @@ func TestTheMetricsAreThoseThatWereAgreed(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	metric.Lag(reg).WithLabelValues(topics.Events) // Run's, once Kafka was asked
+	metric.Lag(reg).WithLabelValues(topics.Events) // Run tells both, once Kafka was asked
+	metric.NewWaiting(reg, topics.Events).Behind(topics.Events, 0)
 
 	stage := metrictest.Values{"processor"}
 	metrictest.Hold(t, reg, map[string]metrictest.Family{

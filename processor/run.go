@@ -127,7 +127,7 @@ func (p *Processor) Run(ctx context.Context) error {
 
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(ctx)
-	lag.Go(func() { kafka.WatchLag(lctx, p.consumer, p.member, p.metrics.lag, p.input) })
+	lag.Go(func() { kafka.WatchLag(lctx, p.consumer, p.member, p.metrics.lag, p.metrics.waiting, p.input) })
 	defer lag.Wait()
 	defer stop()
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/metric"
 )
 
 // lagEvery is how often the lag is looked at: twice per scrape of the usual
@@ -21,13 +23,18 @@ const lagEvery = 7 * time.Second
 //
 // What cannot be known is absent: while Kafka does not answer, while cl is not in
 // its group, and of a topic that is gone or ends before what was committed of it.
-// An old figure would look alive, and 0 would say that all is well.
-func WatchLag(ctx context.Context, cl *kgo.Client, member *Member, lag *prometheus.GaugeVec, topics ...string) {
+// An old figure would look alive, and 0 would say that all is well. waiting, the
+// same lag in seconds, is told what is known.
+func WatchLag(ctx context.Context, cl *kgo.Client, member *Member, lag *prometheus.GaugeVec, waiting *metric.Waiting, topics ...string) {
+	unknown := func(topic string) {
+		lag.DeleteLabelValues(topic)
+		waiting.Unknown(topic)
+	}
 	tick := time.NewTicker(lagEvery)
 	defer tick.Stop()
 	defer func() {
 		for _, topic := range topics {
-			lag.DeleteLabelValues(topic)
+			unknown(topic)
 		}
 	}()
 	for {
@@ -38,8 +45,9 @@ func WatchLag(ctx context.Context, cl *kgo.Client, member *Member, lag *promethe
 			for _, topic := range topics {
 				if n, err := lagOf(ctx, cl, member, topic); err == nil {
 					lag.WithLabelValues(topic).Set(float64(n))
+					waiting.Behind(topic, n)
 				} else {
-					lag.DeleteLabelValues(topic)
+					unknown(topic)
 				}
 			}
 		}

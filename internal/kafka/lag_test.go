@@ -27,8 +27,8 @@ func TestALagThatCannotBeKnownIsAbsent(t *testing.T) {
 		c := kafkatest.NewVirtual(t, kfake.SeedTopics(1, "events"))
 		refusal := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.GroupAuthorizationFailed, Count: -1})
 		reg := prometheus.NewRegistry()
-		lag := metric.Lag(reg)
-		is := func(when string, want ...float64) {
+		lag, waiting := metric.Lag(reg), metric.NewWaiting(reg, "events")
+		is := func(when string, want ...float64) { // in records and, nothing being in hand, in seconds
 			t.Helper()
 			time.Sleep(time.Minute)
 			synctest.Wait()
@@ -56,7 +56,7 @@ func TestALagThatCannotBeKnownIsAbsent(t *testing.T) {
 		defer kafka.Leave(cl)
 		ctx, stop := context.WithCancel(t.Context())
 		watched := make(chan struct{})
-		go func() { defer close(watched); kafka.WatchLag(ctx, cl, member, lag, "events") }()
+		go func() { defer close(watched); kafka.WatchLag(ctx, cl, member, lag, waiting, "events") }()
 
 		is("not let into the group")
 		refusal.Remove()
@@ -65,15 +65,15 @@ func TestALagThatCannotBeKnownIsAbsent(t *testing.T) {
 			n += cl.PollFetches(t.Context()).NumRecords()
 			member.Allow(cl)
 		}
-		is("polled and not committed", 3)
+		is("waiting, and nothing comes into hand", 3)
 		if err := cl.CommitUncommittedOffsets(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		is("all committed", 0)
+		is("all committed", 0, 0)
 		outage := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.KafkaStorageError, Count: -1})
 		is("no answer")
 		outage.Remove()
-		is("an answer again", 0)
+		is("an answer again", 0, 0)
 		remove(t, c, "events")
 		is("the topic is gone")
 		create(t, c, "events")

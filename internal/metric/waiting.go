@@ -12,11 +12,21 @@ import (
 // order, so the oldest in hand is the oldest that is not settled. It is worked
 // out when it is scraped: a stage that is stuck in a batch does nothing, and
 // that is when the figure has to grow.
+//
+// With nothing in hand it is 0 only where that is known to be all: a stage that is
+// not in its group, or is refused its records, has nothing in hand either.
 type Waiting struct {
 	desc *prometheus.Desc
 
-	mu    sync.Mutex
-	since map[string]time.Time // by topic; zero: nothing in hand
+	mu     sync.Mutex
+	topics map[string]*hand
+}
+
+// hand is what is known of a topic.
+type hand struct {
+	since time.Time // when the oldest record in hand was written; zero: none is
+	held  bool      // one was in hand since Kafka was last asked
+	idle  bool      // when Kafka was last asked, nothing was waiting, or some was being worked off
 }
 
 var _ prometheus.Collector = (*Waiting)(nil)
@@ -25,17 +35,17 @@ var _ prometheus.Collector = (*Waiting)(nil)
 func NewWaiting(reg prometheus.Registerer, topics ...string) *Waiting {
 	w := Register(reg, &Waiting{
 		desc: prometheus.NewDesc("halo_consumer_lag_seconds",
-			"Age of the oldest record that this process has in hand and has not committed; 0 where it has none. "+
-				"Also 0 where Kafka cannot be read or the process owns no partition: then see halo_consumer_lag_records. "+
+			"Age of the oldest record that this process has in hand and has not committed; 0 where none waits. "+
+				"Absent where nothing is in hand and that is not known to be all: see halo_consumer_lag_records. "+
 				"Take the maximum over processes.",
 			[]string{"topic"}, nil),
-		since: make(map[string]time.Time),
+		topics: make(map[string]*hand),
 	})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, topic := range topics {
-		if _, ok := w.since[topic]; !ok {
-			w.since[topic] = time.Time{}
+		if w.topics[topic] == nil {
+			w.topics[topic] = new(hand)
 		}
 	}
 	return w
@@ -46,7 +56,25 @@ func NewWaiting(reg prometheus.Registerer, topics ...string) *Waiting {
 func (w *Waiting) Hold(topic string, since time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.since[topic] = since
+	h := w.topics[topic]
+	h.since = since
+	h.held = h.held || !since.IsZero()
+}
+
+// Behind says that so many records of topic are not committed.
+func (w *Waiting) Behind(topic string, records int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.topics[topic]
+	h.idle = records == 0 || h.held
+	h.held = !h.since.IsZero()
+}
+
+// Unknown says that it is not known how many records of topic wait.
+func (w *Waiting) Unknown(topic string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.topics[topic].idle = false
 }
 
 // Describe is for the registry.
@@ -56,11 +84,14 @@ func (w *Waiting) Describe(ch chan<- *prometheus.Desc) { ch <- w.desc }
 func (w *Waiting) Collect(ch chan<- prometheus.Metric) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for topic, since := range w.since {
+	for topic, h := range w.topics {
 		age := 0.0
-		if !since.IsZero() {
+		switch {
+		case !h.since.IsZero():
 			// The writer's clock may be ahead of ours.
-			age = max(0, time.Since(since).Seconds())
+			age = max(0, time.Since(h.since).Seconds())
+		case !h.idle:
+			continue
 		}
 		ch <- prometheus.MustNewConstMetric(w.desc, prometheus.GaugeValue, age, topic)
 	}
