@@ -16,7 +16,9 @@ var (
 	FoldedQuery = func(tenant schemas.Tenant, event time.Time, id string) (string, []any) {
 		return foldedQuery(matching(tenant, control.Query{}), []key{{event: event.UnixMilli(), id: id}})
 	}
-	ExplainQuery  = explainQuery
-	SummaryQuery  = tallies
+	ExplainQuery = explainQuery
+	SummaryQuery = func(tenant schemas.Tenant, from, to time.Time) (string, []any) {
+		return tallies(tenant, []piece{{from.UnixMilli(), to.UnixMilli()}}, from, to)
+	}
 	UnmappedQuery = unmappedQuery
 )

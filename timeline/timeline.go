@@ -64,11 +64,12 @@ type Timeline struct {
 	records  Records
 	mappings Mappings
 	now      func() time.Time
+	days     *days
 }
 
 // New returns the read model over conn, which stays the caller's to close.
 func New(conn driver.Conn, records Records, mappings Mappings, now func() time.Time) *Timeline {
-	return &Timeline{conn, records, mappings, now}
+	return &Timeline{conn, records, mappings, now, newDays()}
 }
 
 const (
