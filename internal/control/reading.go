@@ -63,7 +63,7 @@ type Events struct {
 // and why.
 type Explanation struct {
 	Outcome         Event          `json:"outcome"`
-	Arrivals        int            `json:"arrivals" minimum:"1" doc:"How often it arrived"`
+	Arrivals        int            `json:"arrivals" minimum:"1" doc:"How often it arrived. A repeat that came long after the first may be missing from it"`
 	FirstReceivedAt time.Time      `json:"first_received_at"`
 	Facts           *schemas.Event `json:"facts" doc:"The event as Kafka still has it; null where its retention has passed"`
 	Mapping         *MappingAt     `json:"mapping" doc:"null where no agent was found"`

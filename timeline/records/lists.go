@@ -174,13 +174,14 @@ func (l *list[T]) window(records []*kgo.Record) {
 // written.
 func (r *Reader) window(ctx context.Context, topic string, t schemas.Tenant, p int32, s span, l walked) (oldest time.Time, err error) {
 	var own []*kgo.Record
-	err = r.read(ctx, topic, reach{p: s}, func(record *kgo.Record) {
+	err = r.read(ctx, topic, reach{p: s}, func(record *kgo.Record) bool {
 		if oldest.IsZero() || record.Timestamp.Before(oldest) {
 			oldest = record.Timestamp
 		}
 		if string(record.Key) == string(t) {
 			own = append(own, record)
 		}
+		return true
 	})
 	l.window(own)
 	return oldest, err

@@ -139,9 +139,9 @@ func partitions(tenant schemas.Tenant, n int) (all []int32) {
 	return all
 }
 
-// read hands each record of the spans to each, and returns once all were read;
-// with ErrTooLong where ctx ended first.
-func (r *Reader) read(ctx context.Context, topic string, of reach, each func(*kgo.Record)) error {
+// read hands each record of the spans to each, and returns once all were read or
+// each is false; with ErrTooLong where ctx ended first.
+func (r *Reader) read(ctx context.Context, topic string, of reach, each func(*kgo.Record) bool) error {
 	if len(of) == 0 {
 		return nil
 	}
@@ -174,8 +174,8 @@ func (r *Reader) read(ctx context.Context, topic string, of reach, each func(*kg
 				delete(left, record.Partition)
 				continue
 			}
-			if !record.Attrs.IsControl() {
-				each(record)
+			if !record.Attrs.IsControl() && !each(record) {
+				return nil
 			}
 			if record.Offset == end-1 {
 				delete(left, record.Partition)

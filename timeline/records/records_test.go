@@ -28,7 +28,7 @@ type world struct {
 	reader *records.Reader
 }
 
-func newWorld(t *testing.T) world {
+func newWorld(t testing.TB) world {
 	t.Helper()
 	c, topics := kafkatest.New(t), schemas.NewTopics("halo.")
 	c.CreateTopics(t, topics, 12)
@@ -42,7 +42,7 @@ func newWorld(t *testing.T) world {
 
 // Produce writes records whose times are long ago, for which a stage's producer
 // would not try any more.
-func (w world) Produce(t *testing.T, all ...*kgo.Record) {
+func (w world) Produce(t testing.TB, all ...*kgo.Record) {
 	t.Helper()
 	if err := w.Client(t, kgo.RecordDeliveryTimeout(0)).ProduceSync(t.Context(), all...).FirstErr(); err != nil {
 		t.Fatal(err)
