@@ -111,8 +111,14 @@ func parseCSVUsers(b []byte) (users []control.User, lines []string, err error) {
 	for i, name := range heading {
 		switch name = strings.ToLower(strings.TrimSpace(name)); name {
 		case "user_id":
+			if user >= 0 {
+				return nil, nil, errTwice(name)
+			}
 			user = i
 		case "email", "e-mail":
+			if email >= 0 {
+				return nil, nil, errTwice(name)
+			}
 			email = i
 		}
 	}
@@ -138,6 +144,10 @@ func parseCSVUsers(b []byte) (users []control.User, lines []string, err error) {
 		return nil, nil, errors.New("there is a heading and nobody below it; [] in a JSON file empties the directory")
 	}
 	return users, lines, nil
+}
+
+func errTwice(column string) error {
+	return fmt.Errorf("line 1: the heading names the column %s twice", column)
 }
 
 // headingFault says why the first line names no columns.

@@ -38,6 +38,7 @@ func TestAFileThatMayBeAMistakeIsRefused(t *testing.T) {
 		"a mark in the middle":              {"user_id,email\nu-1,a@x\n\ufeffbob,b@x\n", "line 3: user_id has the character U+FEFF"},
 		"a mark in JSON":                    {`[{"user_id":"\ufeffbob"}]`, "entry 0: user_id has the character U+FEFF"},
 		"a blank that is none, in a column": {"user_id,email\nu-1,a\u00a0@x\n", "line 2: email has the character U+00A0"},
+		"a column twice":                    {"user_id,email,user_id\nu-1,a@x,u-2\n", "names the column user_id twice"},
 		"an invisible heading":              {"\u200buser_id,email\nu-1,a@x\n", "line 1: the heading has an invisible"},
 		"a user without an id":              {"user_id,email\n,a@x\n", "line 2: user_id is empty"},
 		"a user twice":                      {"user_id,email\nu-1,a@x\nu-2,b@x\nu-1,c@x\n", "line 4: the user stands at line 2"},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/worksights/halo-connector/internal/control"
 	"github.com/worksights/halo-connector/internal/harmless"
+	"github.com/worksights/halo-connector/schemas"
 )
 
 // invalid refuses a request that says what cannot be.
@@ -93,6 +94,9 @@ func mistaken(m *huma.ErrorModel) failure {
 			break
 		}
 		fault := d.Message
+		for _, noise := range []string{"invalid value: ", schemas.ErrMalformed.Error() + ": "} {
+			fault = strings.TrimPrefix(fault, noise)
+		}
 		if d.Location != "" {
 			fault = d.Location + ": " + fault
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func (t *instant) UnmarshalText(b []byte) error {
 		t.Time = at
 		return nil
 	}
-	return invalid("want a time as in RFC 3339, or a date")
+	return errors.New("want a time as in RFC 3339, or a date")
 }
 
 // Schema is a text to huma; the document says more, see describe.
@@ -175,6 +176,20 @@ func checkUser(id schemas.UserID) string {
 		return "user_id is 1 to 200 bytes"
 	case !harmless.Is(string(id)):
 		return "user_id has a control character, or an invisible one"
+	}
+	return ""
+}
+
+// checkEntry says what is wrong with a user who is put into the directory. Whoever
+// is there already can be mapped and erased whatever he is called.
+func checkEntry(u control.User) string {
+	switch fault := checkUser(u.ID); {
+	case fault != "":
+		return fault
+	case strings.TrimSpace(string(u.ID)) != string(u.ID):
+		return "user_id begins or ends with a blank"
+	case !harmless.Is(u.Email):
+		return "email has a control character, or an invisible one"
 	}
 	return ""
 }

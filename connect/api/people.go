@@ -64,7 +64,7 @@ type (
 func (a *API) changeUsers(ctx context.Context, c *call, in InUsersChange, change control.UsersChange) (*usersChangedAnswer, error) {
 	seen := make(map[schemas.UserID]bool, len(change.Set))
 	for i, u := range change.Set {
-		switch fault := checkUser(u.ID); {
+		switch fault := checkEntry(u); {
 		case fault != "":
 			return nil, invalid("Entry %d: %s.", i, fault)
 		case seen[u.ID]:
