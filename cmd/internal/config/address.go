@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/worksights/halo-connector/connect/halopsa"
 )
@@ -27,12 +28,28 @@ func checkURL(name, s string) []error {
 		return []error{fmt.Errorf("%s: a fragment has no place in it: %q", name, s)}
 	case strings.HasSuffix(u.Host, ":"):
 		return []error{fmt.Errorf("%s: the port is missing after the colon: %q", name, s)}
+	case strings.ContainsFunc(s, unicode.IsSpace):
+		return []error{fmt.Errorf("%s: there is a blank in it: %q", name, s)}
+	case numbersOnly(u.Hostname()):
+		return []error{fmt.Errorf("%s: %s is no address; write all four numbers of it", name, u.Hostname())}
 	case u.Port() != "":
 		if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
 			return []error{fmt.Errorf("%s: there is no port %s", name, u.Port())}
 		}
 	}
 	return nil
+}
+
+// numbersOnly says whether a host is neither an address nor a name: some dialers
+// take 127.1 and 0x7f000001 for the loopback address, others for nothing.
+func numbersOnly(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	_, err := strconv.ParseUint(last, 0, 64)
+	return err == nil
 }
 
 // checkPublicURL checks the address that is registered in customers' Halos. From

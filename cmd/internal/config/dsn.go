@@ -75,6 +75,9 @@ func (d DSN) check(name string) []error {
 	if !oneOf(u.Scheme, "clickhouse", "tcp", "http", "https") {
 		return []error{fmt.Errorf("%s: want clickhouse://, http:// or https://, not %q", name, u.Scheme)}
 	}
+	if !strings.HasPrefix(string(d), u.Scheme) { // net/url reads it in any letters, the driver does not
+		return []error{fmt.Errorf("%s: want %s:// in small letters", name, u.Scheme)}
+	}
 	for host := range strings.SplitSeq(hosts, ",") {
 		if host == "" || strings.HasPrefix(host, ":") {
 			return []error{fmt.Errorf("%s: a host is missing", name)}

@@ -59,26 +59,32 @@ func TestAnAddressThatHaloCannotUseIsRefused(t *testing.T) {
 		}
 	}
 	for url, nets := range map[string]string{
-		"https://hooks.example?a=b":   "",
-		"https://hooks.example/halo?": "",
-		"https://hooks.example/#x":    "",
-		"https://hooks.example#":      "",
-		"https://hooks.example:0":     "",
-		"https://hooks.example:99999": "",
-		"https://hooks.example:":      "",
-		"https://:443":                "",
-		"http://hooks.example":        "",
-		"http://hooks.example/":       "127.0.0.0/8", // a name is no network
-		"http://127.0.0.1:8080":       "10.0.0.0/8",
-		"http://127.0.0.1:8081":       "acme=127.0.0.0/8", // for one tenant's Halo, not for us
-		"https://127.0.0.1":           "",
-		"https://localhost":           "",
-		"https://LOCALHOST.":          "",
-		"https://[::1]":               "",
-		"https://[::ffff:127.0.0.1]":  "",
-		"https://0.0.0.0":             "",
-		"http://10.1.2.3:8080":        "",
-		"hooks.example":               "",
+		"https://hooks.example?a=b":    "",
+		"https://hooks.example/halo?":  "",
+		"https://hooks.example/#x":     "",
+		"https://hooks.example#":       "",
+		"https://hooks.example:0":      "",
+		"https://hooks.example:99999":  "",
+		"https://hooks.example:":       "",
+		"https://:443":                 "",
+		"http://hooks.example":         "",
+		"http://hooks.example/":        "127.0.0.0/8", // a name is no network
+		"http://127.0.0.1:8080":        "10.0.0.0/8",
+		"http://127.0.0.1:8081":        "acme=127.0.0.0/8", // for one tenant's Halo, not for us
+		"https://127.0.0.1":            "",
+		"https://localhost":            "",
+		"https://LOCALHOST.":           "",
+		"https://[::1]":                "",
+		"https://[::ffff:127.0.0.1]":   "",
+		"https://0.0.0.0":              "",
+		"http://10.1.2.3:8080":         "",
+		"hooks.example":                "",
+		"https://127.1":                "",
+		"https://0x7f.1":               "",
+		"https://2130706433":           "",
+		"https://127.0.0.1.":           "",
+		"https://hooks.example/ x":     "",
+		"https://hooks.example/\u00a0": "",
 	} {
 		if _, err := Load[Connect](connect("PUBLIC_INGEST_URL="+url, "HALO_ALLOW_NETS="+nets)); err == nil || !strings.Contains(err.Error(), "PUBLIC_INGEST_URL: ") {
 			t.Errorf("%s with %q: %v", url, nets, err)
@@ -110,6 +116,7 @@ func TestADSNIsWhatTheDriverTakes(t *testing.T) {
 		"http://a:8123":                            "the database is missing",
 		"http://a:8123/":                           "the database is missing",
 		"http:///worksights":                       "not a URL",
+		"HTTP://a:8123/worksights":                 "small letters",
 		"http://a:8123,/worksights":                "a host is missing",
 		"http://a:8123,:8123/worksights":           "a host is missing",
 		"mysql://u:hunter2@a:1/worksights":         `not "mysql"`,
