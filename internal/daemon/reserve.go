@@ -96,8 +96,9 @@ func (l *reserved) spendQuietly() bool {
 	return spent
 }
 
-// refill takes descriptors back as far as there are any. Once it has all of
-// them, the next shortage is another one, and is said.
+// refill takes descriptors back as far as there are any. Once there is one more
+// than those, the next shortage is another one, and is said: the reserve itself is
+// whole after each connection that lived on it.
 func (l *reserved) refill() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,10 +107,14 @@ func (l *reserved) refill() {
 		return
 	default:
 	}
-	for len(l.held) < reserve {
+	for {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return
+		}
+		if len(l.held) == reserve {
+			_ = f.Close() // nothing was written
+			break
 		}
 		l.held = append(l.held, f)
 	}
