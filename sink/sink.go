@@ -99,7 +99,9 @@ func (s *Sink) Run(ctx context.Context) error {
 	var lag sync.WaitGroup
 	lctx, stop := context.WithCancel(work)
 	lag.Go(func() {
+	lag.Go(func() {
 		kafka.WatchLag(lctx, s.consumer, s.member, s.metrics.lag, s.metrics.waiting, s.cfg.Topics.Activities, s.cfg.Topics.Skipped)
+	})
 	})
 	defer lag.Wait()
 	defer stop()

@@ -62,7 +62,7 @@ func agentsCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, agentsTable(list))
+			return s.show(raw, list, agentsTable(list))
 		},
 	}
 	cmd.Flags().StringVar(&state, "state", "", "only agents that are matched, unmatched or ignored")
@@ -127,7 +127,7 @@ func changeMapping(cmd *cobra.Command, s *streams, agent, method string, body an
 	if len(raw) == 0 {
 		raw = json.RawMessage(`{}`)
 	}
-	return s.show(raw, func(w io.Writer) { fmt.Fprintln(w, harmless.Text(done)) })
+	return s.show(raw, nil, func(w io.Writer) { fmt.Fprintln(w, harmless.Text(done)) })
 }
 
 // setCommand says one word of several agents.
@@ -152,7 +152,7 @@ func setCommand(s *streams, use, short, word string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.show(raw, resultsTable(done)); err != nil {
+			if err := s.show(raw, done, resultsTable(done)); err != nil {
 				return err
 			}
 			for _, r := range done.Results {
@@ -199,7 +199,7 @@ func historyCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) {
+			return s.show(raw, h, func(w io.Writer) {
 				if len(h.Intervals) == 0 {
 					fmt.Fprintf(w, "Agent %d was never mapped to anybody.\n", id)
 					return

@@ -26,7 +26,7 @@ func doctorCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, diagnosisTable(d))
+			return s.show(raw, d, diagnosisTable(d))
 		},
 	}
 }

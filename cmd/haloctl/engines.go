@@ -19,7 +19,7 @@ func (s *streams) done(format string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) { fmt.Fprintln(w, text) })
+	return s.show(raw, nil, func(w io.Writer) { fmt.Fprintln(w, text) })
 }
 
 // logger tells what an engine's client complains about.

@@ -44,7 +44,7 @@ erasures shows it again.`,
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) { receipt(w, e) })
+			return s.show(raw, e, func(w io.Writer) { receipt(w, e) })
 		},
 	}
 	cmd.Flags().BoolVar(&whole, "whole-tenant", false, "the tenant and everybody in it")
@@ -65,7 +65,7 @@ func erasuresCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) {
+			return s.show(raw, list, func(w io.Writer) {
 				if len(list.Erasures) == 0 {
 					fmt.Fprintln(w, "Nobody was erased.")
 				}
@@ -118,7 +118,7 @@ func consoleCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) { fmt.Fprintln(w, l.URL) })
+			return s.show(raw, l, func(w io.Writer) { fmt.Fprintln(w, l.URL) })
 		},
 	}
 	cmd.Flags().StringVar(&path, "path", "", "the page that it opens, under /console/")

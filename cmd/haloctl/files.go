@@ -112,7 +112,7 @@ disconnects and erases. Without one the token may do all.`,
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) { fmt.Fprintln(w, token.Reveal()) })
+			return s.show(raw, nil, func(w io.Writer) { fmt.Fprintln(w, token.Reveal()) })
 		},
 	}
 	add.Flags().StringVar(&name, "name", "", "whose token it is; shown in the audit log")
@@ -153,7 +153,7 @@ func listTokensCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) {
+			return s.show(raw, rows, func(w io.Writer) {
 				fmt.Fprintln(w, "NAME\tTENANTS\tSCOPES\tUNTIL (UTC)")
 				for _, r := range rows {
 					tenants := strings.Join(texts(r.Tenants), ",")

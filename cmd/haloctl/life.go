@@ -64,7 +64,7 @@ The client secret is asked for, or read from the first line of --secret-file
 			if err != nil {
 				return err
 			}
-			return s.show(raw, connectionTable(conn))
+			return s.show(raw, conn, connectionTable(conn))
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", "tenant URL, as in acme.halopsa.com")
@@ -103,7 +103,7 @@ func showTenants(ctx context.Context, s *streams, c *control.Client, all bool) e
 	if err := decode(raw, &list); err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, list, func(w io.Writer) {
 		fmt.Fprintln(w, "TENANT\tSTATE\tMAPPED\tLAST DELIVERY (UTC)\tPROBLEMS")
 		hidden := 0
 		for _, t := range list.Tenants {
@@ -144,7 +144,7 @@ func showConnection(ctx context.Context, s *streams, method, path string) error 
 	if err != nil {
 		return err
 	}
-	return s.show(raw, connectionTable(conn))
+	return s.show(raw, conn, connectionTable(conn))
 }
 
 func disconnectCommand(s *streams) *cobra.Command {
@@ -162,7 +162,7 @@ func disconnectCommand(s *streams) *cobra.Command {
 			if _, err := c.Ask(cmd.Context(), http.MethodDelete, tenant, "/connection", nil, nil, nil); err != nil {
 				return err
 			}
-			return s.show(json.RawMessage(`{"state":"disconnected"}`), func(w io.Writer) { fmt.Fprintf(w, "%s is disconnected.\n", tenant) })
+			return s.show(json.RawMessage(`{"state":"disconnected"}`), nil, func(w io.Writer) { fmt.Fprintf(w, "%s is disconnected.\n", tenant) })
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")

@@ -42,7 +42,7 @@ func main() {
 // run carries out one command and returns its exit status.
 func run(ctx context.Context, s *streams, args []string) int {
 	root := newRoot(s)
-	root.SetArgs(args)
+	root.SetArgs(joined(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil || errors.Is(err, errEnough) {
 		return exitOK
@@ -96,7 +96,8 @@ func newRoot(s *streams) *cobra.Command {
 	root.SetErr(s.err)
 	root.SetIn(s.in)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
-	root.PersistentFlags().BoolVar(&s.json, "json", false, "print JSON instead of tables")
+	root.PersistentFlags().Var(jsonFlag{s}, "json", "print JSON instead of tables; with names as in --json=id,state only these `fields`")
+	root.PersistentFlags().Lookup("json").NoOptDefVal = "true"
 	root.PersistentFlags().DurationVar(&s.timeout, "timeout", 0, "end with status 4 where it takes longer, as in 10s (default: as long as the API may take)")
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
 		if s.timeout > 0 {

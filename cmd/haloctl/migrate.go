@@ -70,7 +70,7 @@ func (s *streams) showMigrated(months int, done clickhouse.Done) error {
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, nil, func(w io.Writer) {
 		fmt.Fprintf(w, "The database is up to date; rows are kept for %d months.\n", months)
 		if done.Rewriting > 0 {
 			fmt.Fprintf(w, "ClickHouse is still rewriting %d parts in the background; nothing has to wait for it.\n", done.Rewriting)

@@ -106,7 +106,7 @@ func list[T any](cmd *cobra.Command, s *streams, f *filters, path string, rows f
 	if rows(page) == 0 && query.Has("user") {
 		s.sayStranger(cmd, c, tenant, schemas.UserID(query.Get("user")))
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, page, func(w io.Writer) {
 		table(w, page)
 		var next struct{ Next string }
 		if json.Unmarshal(raw, &next) == nil && next.Next != "" {
@@ -198,7 +198,7 @@ func explainCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) { explain(w, e) })
+			return s.show(raw, e, func(w io.Writer) { explain(w, e) })
 		},
 	}
 }
@@ -238,7 +238,7 @@ func deliveriesCommand(s *streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) {
+			return s.show(raw, list, func(w io.Writer) {
 				fmt.Fprintln(w, "AT (UTC)\tRESULT\tITEMS\tBYTES\tFIELDS")
 				for _, d := range list.Deliveries {
 					fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\n", cell(&d.At), d.Result, d.Items, d.Bytes, harmless.Text(strings.Join(d.Fields, " ")))

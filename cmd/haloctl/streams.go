@@ -38,6 +38,7 @@ type streams struct {
 	confirm func(question string) (string, error)
 
 	json        bool
+	fields      []string // of --json; none: all
 	tenant      string
 	timeout     time.Duration
 	check       bool
@@ -155,10 +156,17 @@ func (s *streams) tenantClient() (*control.Client, schemas.Tenant, error) {
 	return c, t, nil
 }
 
-// show prints raw as it came where --json was given, else what table writes,
-// whose cells are separated by tabs.
-func (s *streams) show(raw json.RawMessage, table func(w io.Writer)) error {
+// show prints raw as it came where --json was given, or the fields of it that were
+// named, else what table writes, whose cells are separated by tabs. of is what was
+// read from raw; nil where nothing was.
+func (s *streams) show(raw json.RawMessage, of any, table func(w io.Writer)) error {
 	if s.json {
+		if len(s.fields) > 0 {
+			var err error
+			if raw, err = s.pick(raw, of); err != nil {
+				return err
+			}
+		}
 		_, err := fmt.Fprintln(s.out, strings.TrimSpace(string(raw)))
 		return err
 	}

@@ -89,7 +89,7 @@ func (s *streams) showTopics(specs []schemas.TopicSpec, applied map[string]kafka
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, nil, func(w io.Writer) {
 		fmt.Fprintln(w, "TOPIC\tKEPT\tPARTITIONS\tMENDED")
 		for _, spec := range specs {
 			done, ok := applied[spec.Name]

@@ -59,7 +59,7 @@ many; --dry-run shows what would change, and changes nothing.`,
 			if err != nil {
 				return err
 			}
-			return s.show(raw, func(w io.Writer) { fmt.Fprintf(w, "%d users; %d mappings ended.\n", done.Users, done.Ended) })
+			return s.show(raw, done, func(w io.Writer) { fmt.Fprintf(w, "%d users; %d mappings ended.\n", done.Users, done.Ended) })
 		},
 	}
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "show what would change, and change nothing")
@@ -73,7 +73,7 @@ func (s *streams) listUsers(cmd *cobra.Command, c *control.Client, t schemas.Ten
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, list, func(w io.Writer) {
 		fmt.Fprintln(w, "USER\tE-MAIL")
 		for _, u := range list.Users {
 			fmt.Fprintf(w, "%s\t%s\n", harmless.Text(string(u.ID)), harmless.Text(u.Email))
@@ -113,7 +113,7 @@ func (s *streams) compareUsers(cmd *cobra.Command, c *control.Client, t schemas.
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, d, func(w io.Writer) {
 		for _, list := range []struct {
 			word string
 			all  []schemas.UserID

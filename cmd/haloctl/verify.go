@@ -109,7 +109,7 @@ func (s *streams) showReport(r verify.Report) error {
 	if err != nil {
 		return err
 	}
-	err = s.show(raw, func(w io.Writer) {
+	err = s.show(raw, r, func(w io.Writer) {
 		for _, list := range []struct {
 			what string
 			all  []verify.Difference
