@@ -89,7 +89,7 @@ func (s *streams) rewindSink(ctx context.Context, cfg config.Rewind, since time.
 	if err != nil {
 		return err
 	}
-	return s.show(raw, func(w io.Writer) {
+	return s.show(raw, nil, func(w io.Writer) {
 		if len(plan) == 0 {
 			fmt.Fprintf(w, "Group %s has appended nothing that was written since %s: there is nothing to do.\n", cfg.Group(), when(&since))
 			return
