@@ -157,7 +157,12 @@ func (s *local) run(program string, args []string, admin int, env ...string) {
 	s.t.Helper()
 	var log bytes.Buffer
 	cmd := exec.Command(filepath.Join(bin, program), args...)
-	cmd.Env = append([]string{"HOME=" + os.Getenv("HOME"), "LIBCHDB_PATH=" + os.Getenv("LIBCHDB_PATH"), "XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}, env...)
+	cmd.Env = slices.Clone(env)
+	for _, name := range []string{"HOME", "LIBCHDB_PATH", "XDG_CACHE_HOME"} {
+		if value, ok := os.LookupEnv(name); ok { // set and empty, it would be refused
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
 	if program != "local" {
 		cmd.Env = append(cmd.Env, "ADMIN_ADDR="+s.addr(admin))
 	}
