@@ -7,14 +7,13 @@
 #   kafka.sh stop DIR                stop what start left in DIR, by process id
 #   kafka.sh run DIR ID NODE...      the node number ID (from 1) in the foreground
 #
-# NODE is CLIENTPORT:CONTROLLERPORT, both on 127.0.0.1. DIR keeps everything a
-# node writes: a later start with the same DIR and ports finds the same cluster.
+# NODE is CLIENTPORT:CONTROLLERPORT, both on 127.0.0.1; or, with a third port behind
+# them, one that also has a listener SECURE there, whose settings are properties,
+# listener.security.protocol.map among them. DIR keeps everything a node writes: a
+# later start with the same DIR and ports finds the same cluster.
 #
 #   KAFKA_LOCAL_LIB         where the jars lie (default: the user's cache)
 #   KAFKA_LOCAL_PROPERTIES  lines that are added to every node's server.properties
-#   KAFKA_LOCAL_LISTENERS   further listeners of a single node, NAME://127.0.0.1:PORT
-#                           and so on, and KAFKA_LOCAL_PROTOCOLS what they speak, such
-#                           as NAME:SSL; their settings are properties
 #   KAFKA_LOCAL_HEAP        heap of one node (default 384m)
 #
 # Exit code 69: Java or Maven is absent, so there can be no Kafka here.
@@ -48,17 +47,38 @@ fetch() {
 	if [ -d "$lib" ]; then rm -rf "$part"; else mv "$part" "$lib"; fi
 }
 
+# archive has the classes of a broker laid out once as a JVM wants them in memory,
+# which is half of what a start costs: tests start a hundred. Where it does not come
+# about there is an empty file, and brokers start as they would without.
+archive() {
+	[ ! -e "$lib.jsa" ] || return 0
+	local part pid
+	part=$(mktemp -d "$lib.XXXXXX")
+	ARCHIVE=$part/jsa bash "$0" run "$part" 1 "$((10000 + RANDOM % 5000)):$((15000 + RANDOM % 4000))" >"$part/log" 2>&1 &
+	pid=$!
+	for _ in {1..600}; do
+		kill -0 "$pid" 2>/dev/null && ! grep -q 'Kafka Server started' "$part/log" || break
+		sleep 0.1
+	done
+	kill "$pid" 2>/dev/null || true
+	wait "$pid" || true
+	touch "$part/jsa"
+	mv "$part/jsa" "$lib.jsa"
+	rm -rf "$part"
+}
+
 # properties ID NODE... prints the node's server.properties.
 properties() {
-	local id=$1 n=0 voters="" mine="" replicas isr
-	local further=${KAFKA_LOCAL_LISTENERS:-} protocols=${KAFKA_LOCAL_PROTOCOLS:-}
+	local id=$1 n=0 voters="" client="" controller secure replicas isr further=""
 	shift
 	for node in "$@"; do
 		n=$((n + 1))
-		voters+="${voters:+,}$n@127.0.0.1:${node#*:}"
-		[ "$n" -ne "$id" ] || mine=$node
+		IFS=: read -r _ controller _ <<<"$node"
+		voters+="${voters:+,}$n@127.0.0.1:$controller"
 	done
-	[ -n "$mine" ] || die "node $id is not among $# nodes"
+	[ "$id" -le "$n" ] || die "node $id is not among $# nodes"
+	IFS=: read -r client controller secure <<<"${!id}"
+	[ -z "$secure" ] || further=",SECURE://127.0.0.1:$secure"
 	# Three nodes keep three copies and acknowledge with two, as production does.
 	replicas=$((n < 3 ? n : 3))
 	isr=$((replicas == 3 ? 2 : 1))
@@ -66,9 +86,9 @@ properties() {
 		process.roles=broker,controller
 		node.id=$id
 		controller.quorum.voters=$voters
-		listeners=CLIENT://127.0.0.1:${mine%:*},CONTROLLER://127.0.0.1:${mine#*:}${further:+,$further}
-		advertised.listeners=CLIENT://127.0.0.1:${mine%:*}${further:+,$further}
-		listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT${protocols:+,$protocols}
+		listeners=CLIENT://127.0.0.1:$client,CONTROLLER://127.0.0.1:$controller$further
+		advertised.listeners=CLIENT://127.0.0.1:$client$further
+		listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
 		inter.broker.listener.name=CLIENT
 		controller.listener.names=CONTROLLER
 		log.dirs=$dir/$id/data
@@ -118,6 +138,7 @@ run() {
 	local id=$1
 	shift
 	fetch
+	[ -n "${ARCHIVE:-}" ] || archive
 	mkdir -p "$dir/$id"
 	properties "$id" "$@" >"$dir/$id/server.properties"
 	logging >"$dir/$id/log4j2.properties"
@@ -125,11 +146,13 @@ run() {
 	# optimising compiler, nor for a collector of its own threads.
 	local java=(java "-Xmx${KAFKA_LOCAL_HEAP:-384m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1
 		"-Dlog4j2.configurationFile=file:$dir/$id/log4j2.properties" -cp "$lib/*")
+	[ ! -s "$lib.jsa" ] || java+=("-XX:SharedArchiveFile=$lib.jsa")
 	if [ ! -f "$dir/$id/data/meta.properties" ]; then
 		"${java[@]}" kafka.tools.StorageTool format --cluster-id "$cluster_id" \
 			--config "$dir/$id/server.properties" >"$dir/$id/format.log" 2>&1 ||
 			{ cat "$dir/$id/format.log" >&2; die "node $id: formatting failed"; }
 	fi
+	[ -z "${ARCHIVE:-}" ] || java+=("-XX:ArchiveClassesAtExit=$ARCHIVE")
 	exec "${java[@]}" kafka.Kafka "$dir/$id/server.properties"
 }
 
@@ -166,7 +189,7 @@ start() {
 		done
 	done
 	local brokers=("$@")
-	brokers=("${brokers[@]%:*}")
+	brokers=("${brokers[@]%%:*}")
 	brokers=("${brokers[@]/#/127.0.0.1:}")
 	(IFS=,; echo "KAFKA_BROKERS=${brokers[*]}")
 }
@@ -193,7 +216,7 @@ usage() { sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p;}' "$0"; exit 64; }
 
 command=${1:-}
 case $command in
-lib) fetch; echo "$lib"; exit ;;
+lib) fetch; archive; echo "$lib"; exit ;;
 start | run) [ $# -ge 3 ] || usage ;;
 stop) [ $# -eq 2 ] || usage ;;
 *) usage ;;

@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,7 +49,7 @@ var ErrAbsent = errors.New("no Apache Kafka on this machine")
 const exitAbsent = 69
 
 // Cluster is a running cluster. Its nodes are numbered from 0; to Kafka, node i
-// is broker i+1. It is not safe for concurrent use.
+// is broker i+1. Of one node there may be one call at a time.
 type Cluster struct {
 	dir        string
 	properties string
@@ -57,6 +58,7 @@ type Cluster struct {
 
 type node struct {
 	client, controller int // ports
+	secure             int // of the listener SECURE; 0: it has none
 	process            *exec.Cmd
 	gone               chan struct{} // closed when process has ended and was waited for
 }
@@ -79,7 +81,9 @@ func Present(ctx context.Context) error {
 // Start runs nodes brokers (each is a controller too) on free loopback ports,
 // with their data in dir, and returns when all of them are in the cluster.
 // properties are lines for every node's server.properties; they win over the
-// script's. The first start on a machine downloads 43 MB.
+// script's. Where some of them are of a listener SECURE, each node has one beside
+// the one in clear: see [Cluster.Secure]. The first start on a machine downloads
+// 43 MB.
 //
 // Canceling ctx ends the wait, not the cluster: that is for Close.
 func Start(ctx context.Context, nodes int, dir string, properties ...string) (*Cluster, error) {
@@ -97,12 +101,17 @@ func Start(ctx context.Context, nodes int, dir string, properties ...string) (*C
 	if err := c.fetch(ctx); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2 * nodes)
+	ports, err := freePorts(3 * nodes)
 	if err != nil {
 		return nil, err
 	}
+	secure := slices.ContainsFunc(properties, func(line string) bool { return strings.HasPrefix(line, "listener.name.secure.") })
 	for i := range nodes {
-		c.nodes = append(c.nodes, &node{client: ports[2*i], controller: ports[2*i+1]})
+		n := &node{client: ports[3*i], controller: ports[3*i+1]}
+		if secure {
+			n.secure = ports[3*i+2]
+		}
+		c.nodes = append(c.nodes, n)
 	}
 	for i := range c.nodes {
 		if err := c.start(i); err != nil {
@@ -124,6 +133,15 @@ func (c *Cluster) Brokers() []string {
 	all := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
 		all[i] = n.address()
+	}
+	return all
+}
+
+// Secure are the addresses of the listener SECURE of all nodes.
+func (c *Cluster) Secure() []string {
+	all := make([]string, len(c.nodes))
+	for i, n := range c.nodes {
+		all[i] = loopback(n.secure)
 	}
 	return all
 }
@@ -177,7 +195,9 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-func (n *node) address() string { return "127.0.0.1:" + strconv.Itoa(n.client) }
+func (n *node) address() string { return loopback(n.client) }
+
+func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
 func (c *Cluster) alive(i int) bool {
 	n := c.nodes[i]
@@ -232,7 +252,11 @@ func (c *Cluster) fetch(ctx context.Context) error {
 func (c *Cluster) start(i int) error {
 	args := []string{filepath.Join(c.dir, "kafka.sh"), "run", c.dir, strconv.Itoa(i + 1)}
 	for _, n := range c.nodes {
-		args = append(args, fmt.Sprintf("%d:%d", n.client, n.controller))
+		arg := fmt.Sprintf("%d:%d", n.client, n.controller)
+		if n.secure != 0 {
+			arg += fmt.Sprintf(":%d", n.secure)
+		}
+		args = append(args, arg)
 	}
 	if err := os.MkdirAll(filepath.Dir(c.logFile(i)), 0o755); err != nil {
 		return err

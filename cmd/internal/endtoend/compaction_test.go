@@ -19,6 +19,7 @@ func TestTopicsThatWereCompactedGiveTheSameAnswers(t *testing.T) {
 	if c := chosen(); c.kafka == embedded {
 		t.Skip("the embedded Kafka compacts nothing")
 	}
+	t.Parallel()
 	s := newStack(t)
 	topics := schemas.NewTopics(s.prefix)
 	tables := []string{topics.Mappings, topics.Connections, topics.Vault}

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// kills of the crash test.
-const kills = 32
-
 // dice are thrown alike when HALO_CRASH_SEED repeats a run's order of faults.
 func dice(t testing.TB) *rand.Rand {
 	seed := uint64(time.Now().UnixNano())
@@ -30,8 +27,14 @@ func TestEveryEventAnswered200IsThereOnceWhateverIsKilled(t *testing.T) {
 		t.Skip("runs the programs for about a minute: not under -short")
 	}
 	t.Parallel()
+	newStack(t).crashes(32)
+}
+
+// crashes kills stages and engines under load.
+func (s *stack) crashes(kills int) {
+	t := s.t
+	t.Helper()
 	rng := dice(t)
-	s := newStack(t)
 	l := s.connected("crash", 10).underLoad(8, 4*time.Millisecond)
 	victims := s.victims()
 	for i := range kills {
@@ -46,8 +49,8 @@ func TestEveryEventAnswered200IsThereOnceWhateverIsKilled(t *testing.T) {
 	for _, v := range slices.Backward(victims) { // engines first: the stages are not ready without them
 		v.ready()
 	}
+	l.seen(32 * kills)
 	l.stop()
-	l.seen(t, 1000)
 	l.settled()
 	t.Logf("%d kills; %v", kills, l)
 }

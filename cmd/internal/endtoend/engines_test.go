@@ -28,11 +28,14 @@ type breakable interface {
 
 // engines are Kafka and ClickHouse of one stack.
 type engines struct {
-	brokers      string   // as for KAFKA_BROKERS
-	properties   []string //nolint:unused // further ones of brokers of our own; set under the tag integration
-	prefix       string   // as for TOPIC_PREFIX
-	clickhouseAt url.URL  // its HTTP interface, with user and password
-	native       string   // DSN of its native protocol, "" where it has none
+	brokers    string   // as for KAFKA_BROKERS
+	properties []string //nolint:unused // further ones of brokers of our own; set under the tag integration
+	// rights is the environment by which a stage comes to Kafka as itself; nil:
+	// all come in clear, and may do anything.
+	rights       func(stage string) []string
+	prefix       string  // as for TOPIC_PREFIX
+	clickhouseAt url.URL // its HTTP interface, with user and password
+	native       string  // DSN of its native protocol, "" where it has none
 	database     string
 
 	// nil: it was given to us and is not ours to break.

@@ -97,6 +97,7 @@ func (l *traffic) extra() delivery {
 }
 
 func TestFiftyFaultsOnThreeBrokersLoseNothing(t *testing.T) {
+	t.Parallel()
 	rng := dice(t)
 	s := newThree(t)
 	for topic, isr := range s.minInSync() {
@@ -128,8 +129,8 @@ func TestFiftyFaultsOnThreeBrokersLoseNothing(t *testing.T) {
 	for _, v := range []breakable{s.ingest, s.processor, s.sink, s.connect, s.clickhouse} {
 		v.ready()
 	}
+	l.seen(5000)
 	l.stop()
-	l.seen(t, 5000)
 	l.settled()
 	s.balanced(tn)
 	for _, f := range faults {

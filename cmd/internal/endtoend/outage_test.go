@@ -25,7 +25,13 @@ func agentWithoutUser(id schemas.AgentID) halotest.Agent {
 
 func TestWithKafkaDownNothingIsAnswered200AndEverythingWithin2s(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
+	newStack(t).losesKafka()
+}
+
+// losesKafka kills and freezes Kafka, all brokers of it.
+func (s *stack) losesKafka() {
+	t := s.t
+	t.Helper()
 	s.mayBreak(s.kafka)
 	tn := s.connected("outage", 4)
 	kept := map[schemas.ID]bool{}
@@ -74,22 +80,25 @@ func TestWithKafkaDownNothingIsAnswered200AndEverythingWithin2s(t *testing.T) {
 		}
 		return nil
 	})
+	t.Log("haloctl verify:", s.haloctl(nil, "verify"))
 }
-
-// clickhouseDown is how long ClickHouse is away.
-const clickhouseDown = 60 * time.Second
 
 func TestWithClickHouseDownDeliveriesGoOnAndEverythingArrivesAfterwards(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	s.mayBreak(s.clickhouse)
-	tn := s.connected("outage", 4)
-	// Frozen, not killed: a killed one is started again within a second.
-	s.clickhouse.freeze()
-	down := clickhouseDown
+	down := time.Minute
 	if testing.Short() {
 		down = 5 * time.Second
 	}
+	newStack(t).losesClickHouse(down)
+}
+
+// losesClickHouse freezes ClickHouse. A killed one is started again within a second.
+func (s *stack) losesClickHouse(down time.Duration) {
+	t := s.t
+	t.Helper()
+	s.mayBreak(s.clickhouse)
+	tn := s.connected("waiting", 4)
+	s.clickhouse.freeze()
 	sent := 0
 	for end := time.Now().Add(down); time.Now().Before(end); sent++ {
 		if status, answer := tn.post(t.Context(), tn.statusChange(sent, 10).body); status != http.StatusOK {
@@ -100,4 +109,5 @@ func TestWithClickHouseDownDeliveriesGoOnAndEverythingArrivesAfterwards(t *testi
 	s.clickhouse.thaw()
 	tn.settled(sent)
 	t.Logf("%d deliveries answered 200 while ClickHouse was away for %v; all are there", sent, down)
+	t.Log("haloctl verify:", s.haloctl(nil, "verify"))
 }

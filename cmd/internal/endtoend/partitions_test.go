@@ -20,6 +20,7 @@ func TestPartitionsAreAddedUnderLoad(t *testing.T) {
 	if c := chosen(); c.kafka == embedded {
 		t.Skip("the embedded Kafka has no use for more partitions")
 	}
+	t.Parallel()
 	s := newStack(t)
 	for i := range 2 {
 		for _, p := range []*process{

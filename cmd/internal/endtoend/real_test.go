@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"golang.org/x/sync/errgroup"
 
 	kafkalocal "github.com/worksights/halo-connector/deploy/kafka-local"
 )
@@ -155,6 +156,9 @@ func (s *stack) prepare(c choice) {
 		return // bin/local has made its topics, which are not compacted, and the token
 	}
 	s.haloctl(env, "topics", "apply")
+	if s.rights != nil {
+		s.grant()
+	}
 	s.haloctl(nil, "keys", "new", filepath.Join(s.data, "keyset.json"))
 	s.token = s.haloctl(nil, "tokens", "new", "--name", "test", filepath.Join(s.data, "api-tokens"))
 }
@@ -246,8 +250,19 @@ func (b *brokers) each(do func(node int) error) {
 func (b *brokers) kill()   { b.each(b.Kill) }
 func (b *brokers) freeze() { b.each(b.Freeze) }
 func (b *brokers) thaw()   { b.each(b.Thaw) }
-func (b *brokers) start()  { b.each(b.restart) }
 func (b *brokers) ready()  {} // it was, when start returned
+
+// start starts all at once: one alone would wait for a quorum in vain.
+func (b *brokers) start() {
+	b.t.Helper()
+	var all errgroup.Group
+	for node := range b.nodes {
+		all.Go(func() error { return b.restart(node) })
+	}
+	if err := all.Wait(); err != nil {
+		b.t.Error(err)
+	}
+}
 
 func (b *brokers) restart(node int) error {
 	ctx, cancel := context.WithTimeout(b.t.Context(), 90*time.Second)

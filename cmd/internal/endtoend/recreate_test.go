@@ -27,6 +27,7 @@ func TestATopicMadeAgainIsNoticedByAllWhoUseIt(t *testing.T) {
 	if c := chosen(); c.kafka == embedded {
 		t.Skip("the embedded Kafka is a part of the process that this test would have begin anew")
 	}
+	t.Parallel()
 	s := newStack(t)
 	tn := s.connected("recreated", 4)
 	cl := s.kafkaClient()

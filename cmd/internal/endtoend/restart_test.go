@@ -24,8 +24,8 @@ func TestAnOrderlyRestartUnderLoadLosesNothingAndEndsInTime(t *testing.T) {
 			p.ready()
 		}
 	}
+	l.seen(500)
 	l.stop()
-	l.seen(t, 500)
 	l.settled()
 	t.Log(l)
 	for _, p := range slices.Backward(s.ours) { // the engines were first and go last

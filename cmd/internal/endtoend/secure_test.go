@@ -24,56 +24,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// TestEachStageWorksWithItsRightsAlone runs the stages against a real broker
-// that knows them by client certificates, and then by tokens, and gives them
-// what deploy/kafka/acls says. The test itself comes by a listener in clear, as
-// a superuser.
+// TestEachStageWorksWithItsRightsAlone runs as-of, replay, crash and outage on
+// three brokers that know the stages by client certificates, and then by tokens,
+// and gives each what deploy/kafka/acls says. The test itself comes by a listener in
+// clear, as a superuser.
 func TestEachStageWorksWithItsRightsAlone(t *testing.T) {
 	if c := chosen().severalBrokers(); c.kafka != jars {
-		t.Skipf("Kafka is %s: a broker with certificates comes from deploy/kafka-local only, which needs Java and Maven", c.kafka)
+		t.Skipf("Kafka is %s: brokers with certificates come from deploy/kafka-local only, which needs Java and Maven", c.kafka)
 	}
 	for _, tt := range []struct {
 		name   string
-		secure func(t *testing.T, s *stack, addr string) (protocol string, env func(stage string) []string)
+		secure func(t *testing.T, s *stack) (protocol string, env func(stage string) []string)
 	}{
 		{"mutual TLS", mutualTLS},
 		{"OAUTHBEARER", oauthBearer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := prepareStack(t)
-			addr := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-			protocol, env := tt.secure(t, s, addr)
-			t.Setenv("KAFKA_LOCAL_LISTENERS", "SECURE://"+addr)
-			t.Setenv("KAFKA_LOCAL_PROTOCOLS", "SECURE:"+protocol)
-			s.properties = append(s.properties,
+			protocol, env := tt.secure(t, s)
+			s.properties = append(s.properties, "listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:"+protocol,
 				"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer", "super.users=User:ANONYMOUS")
-			s.startEngines(1)
-			s.grant()
-			s.env = append(s.env, "KAFKA_BROKERS="+s.brokers, "TOPIC_PREFIX="+s.prefix, "CLICKHOUSE_DSN="+s.dsn(s.database))
-			stage := func(name string, admin int, more ...string) *process {
-				return s.stage(name, admin, append(append(env(name), "KAFKA_BROKERS="+addr), more...)...)
+			s.rights = func(stage string) []string {
+				return append(env(stage), "KAFKA_BROKERS="+strings.Join(s.kafka.(*brokers).Secure(), ","))
 			}
-			s.ingest = stage("ingest", 9101, "LISTEN_ADDR="+s.addr(8080))
-			s.processor, s.sink = stage("processor", 9102), stage("sink", 9103)
-			s.connect = stage("connect", 9104, "LISTEN_ADDR="+s.addr(8081))
-			for _, p := range s.stages() {
-				p.start()
-			}
-			for _, p := range s.stages() {
-				p.ready()
-			}
-			tn := s.connected("secure", 4)
-			l := tn.underLoad(2, 20*time.Millisecond)
-			pause(t, 3*time.Second)
-			l.stop()
-			l.settled()
-			if kept, _ := l.progress(); kept < 50 {
-				t.Fatalf("%d events: this proves nothing", kept)
-			}
-			t.Log(l)
+			s.begin(3)
+			s.judgesAsOfArrival(200)
+			s.crashes(12)
+			s.losesKafka()
+			s.losesClickHouse(10 * time.Second)
 
 			// An ingest that comes as the sink may not write events.
-			thief := s.stageAs("ingest", "thief", 9105, append(env("sink"), "KAFKA_BROKERS="+addr, "LISTEN_ADDR="+s.addr(9106))...)
+			thief := s.stageAs("ingest", "thief", 9105, append(s.rights("sink"), "LISTEN_ADDR="+s.addr(9106))...)
 			thief.start()
 			await(t, 30*time.Second, "an ingest with another's rights says so", func() error {
 				if why := thief.unready(); why == nil || !strings.Contains(why.Error(), "events: TOPIC_AUTHORIZATION_FAILED") {
@@ -85,17 +67,8 @@ func TestEachStageWorksWithItsRightsAlone(t *testing.T) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
-// grant gives each principal what deploy/kafka/acls says.
+// grant gives each principal what deploy/kafka/acls says, and again for a replay,
+// which has an output prefix and groups of its own.
 func (s *stack) grant() {
 	s.t.Helper()
 	b, err := os.ReadFile("../../../deploy/kafka/acls")
@@ -110,31 +83,33 @@ func (s *stack) grant() {
 		if len(fields) < 3 || fields[0] == "#" || fields[0] == "haloctl" {
 			continue
 		}
-		acl := kadm.NewACLs().Allow("User:" + fields[0]).AllowHosts("*").ResourcePatternType(kadm.ACLPatternLiteral)
+		again := s.prefix + "again."
+		var topics, groups []string
+		for _, resource := range fields[2:] {
+			if topic, ok := strings.CutPrefix(resource, "topic:"); ok {
+				topics = append(topics, s.prefix+topic, again+topic)
+			} else if group, ok := strings.CutPrefix(resource, "group:."); ok {
+				groups = append(groups, s.prefix+group, again+group)
+			}
+		}
+		var ops []kadm.ACLOperation
 		for operation := range strings.SplitSeq(fields[1], ",") {
-			op, ok := operations[operation]
-			if !ok {
-				continue // of a comment
+			if op, ok := operations[operation]; ok { // else of a comment
+				ops = append(ops, op)
 			}
-			one := *acl
-			one.Operations(op)
-			var topics, groups []string
-			for _, resource := range fields[2:] {
-				if topic, ok := strings.CutPrefix(resource, "topic:"); ok {
-					topics = append(topics, s.prefix+topic)
-				} else if group, ok := strings.CutPrefix(resource, "group:."); ok {
-					groups = append(groups, s.prefix+group)
-				}
-			}
-			one.MaybeTopics(topics...).MaybeGroups(groups...)
-			made, err := kadm.NewClient(cl).CreateACLs(s.t.Context(), &one)
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			for _, r := range made {
-				if r.Err != nil {
-					s.t.Fatalf("%s: %v", strings.TrimSpace(line), r.Err)
-				}
+		}
+		if len(ops) == 0 {
+			continue
+		}
+		acl := kadm.NewACLs().Allow("User:" + fields[0]).AllowHosts("*").ResourcePatternType(kadm.ACLPatternLiteral).
+			Operations(ops...).MaybeTopics(topics...).MaybeGroups(groups...)
+		made, err := kadm.NewClient(cl).CreateACLs(s.t.Context(), acl)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, r := range made {
+			if r.Err != nil {
+				s.t.Fatalf("%s: %v", strings.TrimSpace(line), r.Err)
 			}
 		}
 	}
@@ -142,7 +117,7 @@ func (s *stack) grant() {
 
 // mutualTLS has the broker know each stage by the common name of its
 // certificate.
-func mutualTLS(t *testing.T, s *stack, _ string) (string, func(string) []string) {
+func mutualTLS(t *testing.T, s *stack) (string, func(string) []string) {
 	dir := filepath.Join(s.dir, "tls")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -209,7 +184,7 @@ func signed(t *testing.T, c, parent *x509.Certificate, by *ecdsa.PrivateKey) (*e
 
 // oauthBearer has the broker take unsigned tokens of a server of ours, each of
 // which lives for half a minute and is bound to the client that asked.
-func oauthBearer(t *testing.T, s *stack, _ string) (string, func(string) []string) {
+func oauthBearer(t *testing.T, s *stack) (string, func(string) []string) {
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		client, secret, _ := r.BasicAuth()
 		if secret != "secret-of-"+client || r.FormValue("grant_type") != "client_credentials" {

@@ -100,13 +100,6 @@ func prepareStack(t testing.TB, env ...string) *stack {
 	return s
 }
 
-// on is the stack for a subtest.
-func (s *stack) on(t testing.TB) *stack {
-	sub := *s
-	sub.t = t
-	return &sub
-}
-
 func (s *stack) stages() []*process {
 	return []*process{s.ingest, s.processor, s.sink, s.connect}
 }
@@ -116,7 +109,11 @@ func (s *stack) stage(name string, admin int, env ...string) *process {
 }
 
 func (s *stack) stageAs(name, logName string, admin int, env ...string) *process {
-	return s.processAs(name, logName, s.offset+admin, nil, append([]string{"ADMIN_ADDR=" + s.addr(admin)}, env...))
+	own := []string{"ADMIN_ADDR=" + s.addr(admin)}
+	if s.rights != nil {
+		own = append(own, s.rights(name)...)
+	}
+	return s.processAs(name, logName, s.offset+admin, nil, append(own, env...))
 }
 
 // haloctl runs the operator's tool and returns what it prints.

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/worksights/halo-connector/schemas"
@@ -154,10 +153,18 @@ func (l *traffic) String() string {
 		len(l.kept), l.took.Round(time.Second), l.refused[http.StatusServiceUnavailable], l.refused[0]-l.cut, l.cut)
 }
 
-// seen fails the test where there were too few events, or no fault was felt.
-func (l *traffic) seen(t testing.TB, events int) {
+// seen waits until so many events were answered 200, on a slow machine after the
+// last fault, and fails the test where no fault was felt.
+func (l *traffic) seen(events int) {
+	t := l.tn.t
 	t.Helper()
-	if kept, refused := l.progress(); kept < events || refused == 0 {
-		t.Fatalf("%d answered 200, %d not: without load or without faults this proves nothing", kept, refused)
+	await(t, time.Minute, "enough load to prove something", func() error {
+		if kept, _ := l.progress(); kept < events {
+			return fmt.Errorf("%d of %d answered 200", kept, events)
+		}
+		return nil
+	})
+	if _, refused := l.progress(); refused == 0 {
+		t.Fatal("all were answered 200: without faults this proves nothing")
 	}
 }

@@ -14,6 +14,7 @@ import (
 )
 
 func TestVerifyNamesTheRowThatWasAlteredDeletedOrAddedByHand(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	tn := s.connected("acme", 4)
 	const events = 40
