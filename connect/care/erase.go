@@ -21,6 +21,12 @@ const (
 	// eraseSpan is how old an erasure must be before no row means done.
 	eraseSpan = 5 * time.Second
 
+	// An insert that was under way when the sink learnt of the erasure may still
+	// land: whoever sends it gives it up after a minute, and ClickHouse as late. So
+	// what is done is looked at for longer than that, if more seldom.
+	lateSpan  = 3 * time.Minute
+	lateAgain = 10 * time.Second
+
 	// eraseTimeout bounds one deletion.
 	eraseTimeout = 30 * time.Second
 )
@@ -179,11 +185,20 @@ func (c *Care) eraseOn(ctx context.Context) {
 		}
 		for _, s := range all {
 			for key, e := range s.Erasures {
-				if n := len(e.Receipts); n == 0 || !e.Receipts[n-1].Done.IsZero() || c.now().Sub(last[key]) < eraseAgain {
+				if len(e.Receipts) == 0 {
 					continue
 				}
-				c.eraseRows(ctx, e, rows)
-				last[key] = c.now()
+				pause, r := eraseAgain, e.Receipts[len(e.Receipts)-1]
+				if !r.Done.IsZero() {
+					pause = lateAgain
+					if c.now().Sub(r.At) > lateSpan {
+						continue
+					}
+				}
+				if c.now().Sub(last[key]) >= pause {
+					c.eraseRows(ctx, e, rows)
+					last[key] = c.now()
+				}
 			}
 		}
 	}
@@ -193,13 +208,19 @@ func (c *Care) eraseOn(ctx context.Context) {
 func (c *Care) eraseRows(ctx context.Context, e schemas.Erasure, rows map[schemas.ID]uint64) {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	id := e.Receipts[len(e.Receipts)-1].ID
+	r := e.Receipts[len(e.Receipts)-1]
 	n, err := c.cfg.Eraser.Erase(ctx, e.Tenant, e.User, e.At)
 	if err != nil {
 		c.log.Warn("rows of an erasure were not deleted, trying again", "tenant", e.Tenant, "err", err)
 		return
 	}
-	if rows[id] += n; n > 0 || c.now().Sub(e.At) < eraseSpan {
+	if !r.Done.IsZero() {
+		if n > 0 {
+			c.log.Info("rows of an erasure that came late were deleted", "tenant", e.Tenant, "rows", n)
+		}
+		return
+	}
+	if rows[r.ID] += n; n > 0 || c.now().Sub(e.At) < eraseSpan {
 		return
 	}
 	turn, err := c.take(ctx, e.Tenant)
@@ -225,5 +246,5 @@ func (c *Care) eraseRows(ctx context.Context, e schemas.Erasure, rows map[schema
 		c.log.Warn("an erasure is done and that was not saved", "tenant", e.Tenant, "err", err)
 		return
 	}
-	delete(rows, id)
+	delete(rows, r.ID)
 }

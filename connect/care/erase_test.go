@@ -67,6 +67,13 @@ func TestAPersonIsErasedAndTheReceiptSaysWhere(t *testing.T) {
 				t.Errorf("said %q", said)
 			}
 		}
+		// So does what an insert brought that was under way all the time.
+		time.Sleep(30 * time.Second)
+		w.eraser.put("acme/u-ada", 1)
+		if time.Sleep(15 * time.Second); w.eraser.left("acme/u-ada") != 0 {
+			t.Error("a row that came after the receipt was done stays")
+		}
+		time.Sleep(3 * time.Minute)
 		calls := w.eraser.calls
 		if time.Sleep(time.Minute); w.eraser.calls != calls {
 			t.Error("what is done is done again")

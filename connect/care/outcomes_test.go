@@ -116,3 +116,9 @@ func (e *eraser) put(key string, rows uint64) {
 	}
 	e.rows[key] += rows
 }
+
+func (e *eraser) left(key string) uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rows[key]
+}
