@@ -90,6 +90,7 @@ func TestEachCommandOfTheAPI(t *testing.T) {
 		{[]string{"history", "3"}, []string{"never mapped"}},
 		{[]string{"events", "--outcome", "skip", "--ticket", "1042"}, []string{event.String(), "2026-11-24 08:00:00", "skip: unmapped"}},
 		{[]string{"explain", strings.ToUpper(event.String())}, []string{"skip: unmapped", "2026-11-24 08:00:00 UTC", "envelope agent"}},
+		{[]string{"explain", event.String()[:7] + "…"}, []string{"skip: unmapped"}}, // as a narrow screen shows it
 		{[]string{"deliveries"}, []string{"malformed", "object_id"}},
 		{[]string{"changes", "--from", "1d"}, []string{"operator", "map"}},
 		{[]string{"erase", "--yes", "u-9"}, []string{"user u-9", "running"}},
@@ -131,7 +132,7 @@ func TestWrongWordsEndWithTwo(t *testing.T) {
 		{[]string{"timeline", "--limit", "0"}, "", "--limit"},
 		{[]string{"events", "--limit", "1001"}, "", "--limit"},
 		{[]string{"deliveries", "--limit", "-1"}, "", "--limit"},
-		{[]string{"changes", "--limit", "ten"}, "", "--limit"},
+		{[]string{"changes", "--limit", "ten"}, "", `"--limit" flag: it takes a whole number`},
 		{[]string{"timeline", "--from", "1d", "--to", "2d"}, "", "nothing is between"},
 		{[]string{"timeline", "--from", "2999-01-01"}, "", "nothing is between"},
 		{[]string{"events", "--kind", "none"}, "", "--kind"},
@@ -141,6 +142,7 @@ func TestWrongWordsEndWithTwo(t *testing.T) {
 		{[]string{"ignore", "jane"}, "", "AGENT"},
 		{[]string{"ignore"}, "", "AGENT"},
 		{[]string{"explain", "42"}, "", "EVENT"},
+		{[]string{"explain", "0123abc"}, "", "none begins with 0123abc"},
 		{[]string{"erase"}, "", "--whole-tenant"},
 		{[]string{"erase", "u-1", "--whole-tenant"}, "", "--whole-tenant"},
 		{[]string{"erase", "u-1"}, "", "--yes"},
@@ -297,6 +299,7 @@ func TestTenantsAgentsAndUsersAreCompleted(t *testing.T) {
 		{[]string{"map", ""}, "2\tAnn"},
 		{[]string{"map", "2", ""}, "u-1\tx@acme.example"},
 		{[]string{"ignore", ""}, "3\tBob"},
+		{[]string{"erase", ""}, "u-1\tx@acme.example"},
 	} {
 		if out := c.desk.want(exitOK, append([]string{"__complete"}, step.args...)...); !strings.Contains(out, step.want) {
 			t.Errorf("%v: no %q in\n%s", step.args, step.want, out)

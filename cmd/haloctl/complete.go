@@ -68,13 +68,17 @@ func (s *streams) completeMap(cmd *cobra.Command, args []string, part string) ([
 	if len(args) == 0 {
 		return s.completeAgents(cmd, args, part)
 	}
+	return s.userIDs(cmd, len(args) == 1), cobra.ShellCompDirectiveNoFileComp
+}
+
+// userIDs are the users of the directory, where one is asked for.
+func (s *streams) userIDs(cmd *cobra.Command, wanted bool) (ids []string) {
 	var list control.Users
-	if len(args) == 1 {
+	if wanted {
 		s.quietly(cmd, "/users", true, &list)
 	}
-	var ids []string
 	for _, u := range list.Users {
 		ids = append(ids, fmt.Sprintf("%s\t%s", harmless.Text(string(u.ID)), harmless.Text(u.Email)))
 	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return ids
 }

@@ -17,6 +17,9 @@ func eraseCommand(s *streams) *cobra.Command {
 	var whole, yes bool
 	cmd := &cobra.Command{
 		Use: "erase [--yes] {USER | --whole-tenant}", Short: "Erase a person, or the whole tenant, for good", GroupID: groupTenant, Args: atMost(1),
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			return s.userIDs(cmd, len(args) == 0), cobra.ShellCompDirectiveNoFileComp
+		},
 		Long: `Erase a person: the user leaves the directory, his mappings end, and what arrived
 for him before is removed from the timeline and from every topic. With
 --whole-tenant the tenant is disconnected and everything of it is erased.

@@ -95,7 +95,13 @@ func newRoot(s *streams) *cobra.Command {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	root.SetIn(s.in)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		text, _, number := strings.Cut(err.Error(), ": strconv.") // what follows is for who writes Go
+		if number {
+			text += ": it takes a whole number"
+		}
+		return fmt.Errorf("%w: %s", errUsage, text)
+	})
 	root.PersistentFlags().Var(jsonFlag{s}, "json", "print JSON instead of tables; with names as in --json=id,state only these `fields`")
 	root.PersistentFlags().Lookup("json").NoOptDefVal = "true"
 	root.PersistentFlags().DurationVar(&s.timeout, "timeout", 0, "end with status 4 where it takes longer, as in 10s (default: as long as the API may take)")

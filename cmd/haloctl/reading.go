@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -184,14 +186,22 @@ func outcome(e control.Event) string {
 func explainCommand(s *streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain EVENT", Short: "Say what became of one event, and why", GroupID: groupTenant, Args: exactly(1),
+		Long: "Say what became of one event, and why. EVENT is its id; of one of the last\nthousand events the beginning of it will do.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := schemas.ParseID(strings.ToLower(args[0]))
-			if err != nil {
-				return fmt.Errorf("%w: EVENT is an event's id, as haloctl events shows it", errUsage)
+			text := strings.TrimSuffix(strings.ToLower(args[0]), "…")
+			id, err := schemas.ParseID(text)
+			short := err != nil && beginningOfID.MatchString(text)
+			if err != nil && !short {
+				return fmt.Errorf("%w: EVENT is an event's id, or the beginning of one, as haloctl events shows it", errUsage)
 			}
 			c, tenant, err := s.tenantClient()
 			if err != nil {
 				return err
+			}
+			if short {
+				if id, err = lastOf(cmd.Context(), c, tenant, text); err != nil {
+					return err
+				}
 			}
 			var e control.Explanation
 			raw, err := c.Ask(cmd.Context(), http.MethodGet, tenant, "/events/"+id.String(), nil, nil, &e)
@@ -201,6 +211,33 @@ func explainCommand(s *streams) *cobra.Command {
 			return s.show(raw, e, func(w io.Writer) { explain(w, e) })
 		},
 	}
+}
+
+// beginningOfID is as much of an event's id as a table shows on a narrow screen, or
+// more.
+var beginningOfID = regexp.MustCompile(`^[0-9a-f]{6}[0-9a-f-]{0,29}$`)
+
+// lastOf finds the one event among the last thousand whose id begins so.
+func lastOf(ctx context.Context, c *control.Client, t schemas.Tenant, beginning string) (id schemas.ID, err error) {
+	const among = 1000
+	var page control.Events
+	if _, err := c.Ask(ctx, http.MethodGet, t, "/events", url.Values{"limit": {strconv.Itoa(among)}}, nil, &page); err != nil {
+		return id, err
+	}
+	found := ""
+	for _, e := range page.Events {
+		if !strings.HasPrefix(e.ID, beginning) || e.ID == found {
+			continue
+		}
+		if found != "" {
+			return id, fmt.Errorf("%w: several events begin with %s; say more of its id", errUsage, beginning)
+		}
+		found = e.ID
+	}
+	if found == "" {
+		return id, fmt.Errorf("%w: of the last %d events none begins with %s; say the whole id", errUsage, among, beginning)
+	}
+	return schemas.ParseID(found)
 }
 
 func explain(w io.Writer, e control.Explanation) {

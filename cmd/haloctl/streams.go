@@ -53,7 +53,7 @@ func newStreams() *streams {
 func promptSecret(label string) (schemas.Secret, error) {
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return "", fmt.Errorf("%w: %s: no terminal to ask on; give a file", errUsage, label)
+		return "", fmt.Errorf("%w: %s: no terminal to ask on; give --secret-file", errUsage, label)
 	}
 	fmt.Fprintf(os.Stderr, "%s: ", label)
 	b, err := term.ReadPassword(fd)
