@@ -80,10 +80,14 @@ func (c *Care) Assign(ctx context.Context, t schemas.Tenant, by string, all []co
 	if next.Ignored == nil {
 		next.Ignored = make(map[schemas.AgentID]bool)
 	}
+	users := make(map[schemas.UserID]bool, len(s.Users))
+	for _, u := range s.Users {
+		users[u.ID] = true
+	}
 	refused := make(map[schemas.AgentID]*control.Refusal)
 	words := make(map[schemas.AgentID]schemas.ChangeKind) // for those whose decision changes
 	for _, a := range all {
-		if refused[a.Agent] = permitted(s.State, a); refused[a.Agent] == nil {
+		if refused[a.Agent] = permitted(s.State, users, a); refused[a.Agent] == nil {
 			if word, changed := decide(&next, a); changed {
 				words[a.Agent] = word
 			}
@@ -112,12 +116,13 @@ func (c *Care) Assign(ctx context.Context, t schemas.Tenant, by string, all []co
 	return results, nil
 }
 
-// permitted says why an assignment cannot be; nil where it can.
-func permitted(s ledger.State, a control.Assignment) *control.Refusal {
+// permitted says why an assignment cannot be; nil where it can. users are those of
+// the directory.
+func permitted(s ledger.State, users map[schemas.UserID]bool, a control.Assignment) *control.Refusal {
 	if _, known := s.Agent(a.Agent); !known {
 		return control.ErrUnknownAgent
 	}
-	if a.Set == "" && s.Users != nil && !s.User(a.User) {
+	if a.Set == "" && s.Users != nil && !users[a.User] {
 		return control.ErrUnknownUser
 	}
 	return nil

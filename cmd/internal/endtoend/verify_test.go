@@ -1,15 +1,20 @@
 package endtoend
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
 
@@ -25,17 +30,7 @@ func TestVerifyNamesTheRowThatWasAlteredDeletedOrAddedByHand(t *testing.T) {
 		}
 	}
 	tn.settled(events)
-	verify := func(args ...string) (status int, said string) {
-		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program("haloctl"), append([]string{"verify"}, args...)...)
-		cmd.Env = slices.Concat(os.Environ(), s.env)
-		out, err := cmd.CombinedOutput()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		return cmd.ProcessState.ExitCode(), string(out)
-	}
+	verify := s.verify
 	if status, said := verify(); status != 0 || !strings.Contains(said, fmt.Sprintf("%d events, %d rows: 0 missing, 0 different, 0 unexpected.", events, events)) {
 		t.Fatalf("before anything was touched: exit %d\n%s", status, said)
 	}
@@ -88,4 +83,58 @@ func TestVerifyNamesTheRowThatWasAlteredDeletedOrAddedByHand(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// verify runs haloctl verify.
+func (s *stack) verify(args ...string) (status int, said string) {
+	s.t.Helper()
+	cmd := exec.CommandContext(s.t.Context(), program("haloctl"), append([]string{"verify"}, args...)...)
+	cmd.Env = slices.Concat(os.Environ(), s.env)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// BenchmarkVerify compares a million events with their rows, as one who doubts
+// them does.
+func BenchmarkVerify(b *testing.B) {
+	const events = 200_000
+	s := newStack(b, "LOG_LEVEL=warn")
+	tn := s.connected("big", 200)
+	cl := s.kafkaClient(kgo.MaxBufferedRecords(50_000))
+	defer cl.Close()
+	topic := schemas.NewTopics(s.prefix).Events
+	var failed atomic.Pointer[error]
+	for i := range events {
+		now := schemas.Truncate(time.Now())
+		e := schemas.Event{
+			Tenant: tn.id, Connection: tn.connection, Kind: schemas.StatusChanged, Ticket: uint64(1 + i/5), Actor: schemas.AgentID(10 + i%200),
+			ActorType: schemas.ActorAgent, Status: 9, EventTime: now, OccurredAt: now, ReceivedAt: now,
+		}
+		binary.BigEndian.PutUint64(e.ID[:], uint64(i)*0x9E3779B97F4A7C15)
+		cl.Produce(b.Context(), kafka.Record(topic, string(tn.id), schemas.EventSchema, e.AppendJSON(nil)), func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	if err := cl.Flush(b.Context()); err != nil || failed.Load() != nil {
+		b.Fatal(err, failed.Load())
+	}
+	await(b, 10*time.Minute, "a million rows", func() error {
+		if n := s.sql("SELECT count() >= " + fmt.Sprint(events) + ", count() FROM outcomes_log"); !strings.HasPrefix(n[0], "1") {
+			return fmt.Errorf("%s of them", n[0])
+		}
+		return nil
+	})
+	for b.Loop() {
+		if status, said := s.verify(); status != 0 || !strings.Contains(said, fmt.Sprintf("%d events, %d rows: 0 missing, 0 different, 0 unexpected.", events, events)) {
+			b.Fatalf("exit %d\n%s", status, said)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/million")
+	b.ReportMetric(0, "ns/op")
 }
