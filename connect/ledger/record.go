@@ -100,7 +100,7 @@ func pack(text []byte) []byte {
 	// A directory of 20,000 users is written with each change of the tenant's: fast
 	// takes a third of the time, and a tenth more room.
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // fails for no level that there is
-	_, _ = w.Write(text) // a buffer takes everything
+	_, _ = w.Write(text)                            // a buffer takes everything
 	_ = w.Close()
 	return b.Bytes()
 }
