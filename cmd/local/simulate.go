@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/worksights/halo-connector/internal/control"
@@ -31,12 +32,19 @@ type tenant struct {
 
 const clientID = "simulated-application"
 
+// secretFile holds the simulated Halo's client secret, for whoever wants to connect
+// it by hand. It is another one after each start.
+const secretFile = "simulated-halo-secret"
+
 // newTenant starts a simulated Halo with agents. Nobody of them is a person.
 func (h *house) newTenant(agents []halotest.Agent, users []user) (*tenant, error) {
 	secret := schemas.Secret(rand.Text())
 	sim := halotest.New(halotest.Config{ClientID: clientID, ClientSecret: secret, TenantID: string(demoTenant)})
 	for _, a := range agents {
 		sim.AddAgent(a)
+	}
+	if err := os.WriteFile(h.file(secretFile), []byte(secret.Reveal()+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("simulated HaloPSA: %w", err)
 	}
 	server, err := sim.Start(h.ports.halo())
 	if err != nil {
@@ -126,7 +134,7 @@ func (h *house) simulate(ctx context.Context) error {
 		return fmt.Errorf("connecting the simulated tenant: %w", err)
 	}
 	h.log.Info("the simulated tenant is connected", "tenant", conn.Tenant, "state", conn.State)
-	fmt.Printf(welcome, h.consoleLink(ctx, t.api), h.ports.webhooks(), h.ports.api(), h.file("api-token"), h.ports.admin(), h.ports.kafka(), h.ports.clickhouse(), h.ports.halo(),
+	fmt.Printf(welcome, h.consoleLink(ctx, t.api), h.ports.webhooks(), h.ports.api(), h.file("api-token"), h.ports.admin(), h.ports.kafka(), h.ports.clickhouse(), h.ports.halo(), clientID, h.file(secretFile),
 		h.ports.api(), h.file("api-token"), h.ports.clickhouse())
 	err = halotest.Traffic{Sim: t.Sim, Repeats: 0.05}.Run(ctx, perSecond)
 	if ctx.Err() != nil {
@@ -155,7 +163,7 @@ Everything is up.
   metrics, health   http://%s/metrics
   Kafka             %s
   ClickHouse        http://%s
-  simulated Halo    http://%s
+  simulated Halo    http://%s  (client id %s, secret in %s)
 
 Look:
   HALOCTL_URL=http://%s HALOCTL_TOKEN_FILE=%s bin/haloctl --tenant demo timeline --from 1h

@@ -101,7 +101,7 @@ func (s *stack) verify(args ...string) (status int, said string) {
 // BenchmarkVerify compares a million events with their rows, as one who doubts
 // them does.
 func BenchmarkVerify(b *testing.B) {
-	const events = 200_000
+	const events = 1_000_000
 	s := newStack(b, "LOG_LEVEL=warn")
 	tn := s.connected("big", 200)
 	cl := s.kafkaClient(kgo.MaxBufferedRecords(50_000))
