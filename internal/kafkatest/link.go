@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -28,6 +29,8 @@ type Link struct {
 	At func(kmsg.Key)
 
 	dial func(context.Context, string, string) (net.Conn, error)
+
+	late atomic.Int64 // what each write takes beside Latency, in ns
 
 	mu     sync.Mutex
 	cut    bool
@@ -70,6 +73,9 @@ func (l *Link) Thaw() {
 		l.thawed = nil
 	}
 }
+
+// Slow makes each request take that much longer from now on.
+func (l *Link) Slow(by time.Duration) { l.late.Store(int64(by)) }
 
 var errCut = errors.New("the process is cut off")
 
@@ -124,7 +130,7 @@ func (w *wire) Write(b []byte) (int, error) {
 	if err := w.link.wait(); err != nil {
 		return 0, err
 	}
-	time.Sleep(Latency) // virtual
+	time.Sleep(Latency + time.Duration(w.link.late.Load())) // virtual
 	return w.Conn.Write(b)
 }
 

@@ -58,6 +58,18 @@ func (m *Memory) Append(ctx context.Context, rows *sink.Rows) error {
 // Retention is for ever.
 func (m *Memory) Retention(context.Context) (int, error) { return 0, nil }
 
+// Erase deletes what arrived before before: of a user, or with "" of the tenant. It
+// returns how many rows there were.
+func (m *Memory) Erase(_ context.Context, t schemas.Tenant, user schemas.UserID, before time.Time) (rows uint64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := len(m.rows)
+	maps.DeleteFunc(m.rows, func(_ key, o sink.Outcome) bool {
+		return o.Tenant == t && (user == "" || o.User == user) && o.ReceivedAt.Before(before)
+	})
+	return uint64(there - len(m.rows)), nil
+}
+
 // Appended is how many rows were appended, each repeat counted.
 func (m *Memory) Appended() int {
 	m.mu.Lock()

@@ -12,6 +12,7 @@
 //	make sim SEEDS=300    that many seeds, from 1 on
 //	make sim SEED=17      one seed, with its story
 //	make sim-mutants      each deliberate fault of order is found
+//	make model            the order of the steps alone, in every schedule (model/)
 //
 // A seed decides what happens and when; the order of goroutines within one
 // instant it does not. So a seed that failed fails again, nearly always.

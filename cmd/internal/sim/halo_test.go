@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -70,7 +71,8 @@ func (w *world) happen(tn *tenant, n int) delivery {
 	return d
 }
 
-// send posts a delivery to an edge. Halo hangs up after five seconds.
+// send posts a delivery to an edge, which it may reach behind a later one. Halo
+// hangs up after five seconds.
 func (w *world) send(e *edge, d delivery) {
 	if !e.up() {
 		w.met("nobody listened")
@@ -80,7 +82,16 @@ func (w *world) send(e *edge, d delivery) {
 	for _, o := range d.items {
 		w.notes.sent(o)
 	}
+	var delay time.Duration
+	if w.rng.IntN(5) == 0 {
+		delay = between(w.rng, 0, 2*time.Second)
+		w.met("a delivery came behind a later one")
+	}
 	w.calls.Go(func() {
+		time.Sleep(delay)
+		if !l.alive() {
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		id := schemas.ConnectionIDOf(d.tenant.id)
@@ -106,7 +117,7 @@ func (w *world) send(e *edge, d delivery) {
 
 // acting is a control plane that says that it acts. There may be two for a
 // while, and only one is right.
-func (w *world) acting() *plane {
+func (w *world) acting(rng *rand.Rand) *plane {
 	var ready []*plane
 	for _, p := range w.planes {
 		if p.up() && p.ledger.Ready() == nil {
@@ -119,12 +130,15 @@ func (w *world) acting() *plane {
 	if len(ready) == 0 {
 		return nil
 	}
-	return one(w.rng, ready)
+	return one(rng, ready)
 }
 
 // change asks the control plane for a change of a tenant, as its API does.
 func (w *world) change(p *plane, tn *tenant, change func(*ledger.Snapshot) ledger.Change) error {
 	l := p.life
+	if l == nil {
+		return fmt.Errorf("%s is dead", p.name)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	turn, err := p.ledger.Take(ctx, tn.id)
@@ -144,7 +158,7 @@ func (w *world) assign(p *plane, tn *tenant, agent schemas.AgentID, user schemas
 	w.calls.Go(func() {
 		tn.turn <- struct{}{}
 		defer func() { <-tn.turn }()
-		op := w.notes.asked(tn.id, agent, user)
+		op := w.notes.asked(&op{tenant: tn.id, agent: agent, user: user})
 		err := w.change(p, tn, func(s *ledger.Snapshot) ledger.Change {
 			return ledger.Change{Map: func(at time.Time) []schemas.Mapping {
 				m, ok := s.Mappings[agent]
@@ -165,15 +179,45 @@ func (w *world) assign(p *plane, tn *tenant, agent schemas.AgentID, user schemas
 	})
 }
 
+// erase has a person forgotten, or with "" the tenant, who is connected anew
+// later.
+func (w *world) erase(p *plane, tn *tenant, user schemas.UserID) {
+	w.calls.Go(func() {
+		tn.turn <- struct{}{}
+		defer func() { <-tn.turn }()
+		op := w.notes.asked(&op{tenant: tn.id, erase: true, user: user})
+		l := p.life
+		if l == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		var err error
+		if user == "" {
+			_, err = p.care.EraseTenant(ctx, tn.id, "sim")
+		} else {
+			_, err = p.care.Erase(ctx, tn.id, "sim", user)
+		}
+		ok := err == nil && l.alive()
+		w.notes.answered(op, ok)
+		if ok {
+			w.met("somebody was erased")
+		} else {
+			w.met("an erasure was not answered")
+			w.tell("the erasure of %s %q was not answered: %v", tn.id, user, err)
+		}
+	})
+}
+
 // reconnect gives the tenant a fresh webhook and secret. It is asked again until
 // it is answered; the old secret goes on for ten minutes.
-func (w *world) reconnect(tn *tenant) {
+func (w *world) reconnect(tn *tenant, rng *rand.Rand) {
 	tn.turn <- struct{}{}
 	defer func() { <-tn.turn }()
 	for range 60 {
-		if p := w.acting(); p != nil {
-			secret := schemas.Secret(fmt.Sprintf("secret-%x", w.rng.Uint64()))
-			webhook := fmt.Sprintf("%08x-0000-4000-8000-%012x", w.rng.Uint32(), w.rng.Uint64()&0xffffffffffff)
+		if p := w.acting(rng); p != nil {
+			secret := schemas.Secret(fmt.Sprintf("secret-%x", rng.Uint64()))
+			webhook := fmt.Sprintf("%08x-0000-4000-8000-%012x", rng.Uint32(), rng.Uint64()&0xffffffffffff)
 			id := schemas.ConnectionIDOf(tn.id)
 			old, _ := tn.current()
 			err := w.change(p, tn, func(s *ledger.Snapshot) ledger.Change {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -24,7 +26,14 @@ type process struct {
 
 	*life
 	frozen bool
+	clock  atomic.Int64 // by how much it is ahead, in ns
 }
+
+// drift is how far apart two clocks of ours are at most: NTP's care, and what the
+// answer to a mapping allows for.
+const drift = 10 * time.Millisecond
+
+func (p *process) now() time.Time { return time.Now().Add(time.Duration(p.clock.Load())) }
 
 // life is a process from one start to the next kill.
 type life struct {
@@ -52,8 +61,11 @@ func (l *life) alive() bool {
 func (w *world) start(p *process) {
 	ctx, cancel := context.WithCancel(context.Background())
 	link := w.Link()
+	p.clock.Store(int64(between(w.rng, -drift/2, drift/2)))
+	own := w.Config
+	own.ClientID = p.name
 	l := &life{
-		ctx: ctx, cancel: cancel, link: link, kafka: w.Config, log: w.log.With("process", p.name), reg: prometheus.NewRegistry(),
+		ctx: ctx, cancel: cancel, link: link, kafka: own, log: w.log.With("process", p.name), reg: prometheus.NewRegistry(),
 		opts: append(append([]kgo.Opt{}, w.Opts...), link.Opt()),
 	}
 	end, err := p.begin(l)

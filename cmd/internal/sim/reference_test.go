@@ -34,9 +34,10 @@ type notes struct {
 	rows        map[schemas.ID]sink.Outcome // as they were seen last
 }
 
-// op is a request that maps an agent.
+// op is a request that maps an agent, or that erases a user, or with "" a tenant.
 type op struct {
 	tenant      schemas.Tenant
+	erase       bool
 	agent       schemas.AgentID
 	user        schemas.UserID
 	asked, done time.Time
@@ -69,22 +70,49 @@ func (n *notes) reconnected(t schemas.Tenant) {
 	n.note(func() { n.reconnects[t] = append(n.reconnects[t], time.Now()) })
 }
 
-func (n *notes) asked(t schemas.Tenant, a schemas.AgentID, u schemas.UserID) *op {
-	o := &op{tenant: t, agent: a, user: u, asked: time.Now()}
+func (n *notes) asked(o *op) *op {
+	o.asked = time.Now()
 	n.note(func() { n.ops = append(n.ops, o) })
 	return o
 }
 
 func (n *notes) answered(o *op, ok bool) { n.note(func() { o.done, o.ok = time.Now(), ok }) }
 
+// sum is what there is in the end, in words.
+func (n *notes) sum() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	credited := 0
+	for _, r := range n.rows {
+		if r.User != "" {
+			credited++
+		}
+	}
+	return fmt.Sprintf("%d events were sent and %d of them answered 200; %d activities and %d skips are in the store",
+		len(n.occurrences), len(n.answered200), credited, len(n.rows)-credited)
+}
+
 // users are those to whom an event of the agent that arrived at may be
-// credited; "" is nobody.
+// credited; "" is nobody. Clocks drift: what was asked for or answered within that
+// may have been before or after.
 func (n *notes) users(t schemas.Tenant, agent schemas.AgentID, at time.Time) []schemas.UserID {
 	may := []schemas.UserID{""}
 	for _, o := range n.ops {
+		past := o.ok && !o.done.After(at.Add(-drift))
 		switch {
-		case o.tenant != t || o.agent != agent || o.asked.After(at):
-		case o.ok && !o.done.After(at):
+		case o.tenant != t || o.asked.After(at.Add(drift)):
+		case o.erase && past:
+			for i, u := range may {
+				if o.user == "" || u == o.user {
+					may[i] = ""
+				}
+			}
+		case o.erase:
+			if !slices.Contains(may, "") {
+				may = append(may, "")
+			}
+		case o.agent != agent:
+		case past:
 			may = []schemas.UserID{o.user}
 		case !slices.Contains(may, o.user):
 			may = append(may, o.user)
@@ -93,12 +121,26 @@ func (n *notes) users(t schemas.Tenant, agent schemas.AgentID, at time.Time) []s
 	return may
 }
 
+// erased says whether what an agent did at may have been erased since, and whether
+// it must have been where it was credited to the user.
+func (n *notes) erased(t schemas.Tenant, agent schemas.AgentID, user schemas.UserID, at time.Time) (may, must bool) {
+	who := append(n.users(t, agent, at), user)
+	for _, o := range n.ops {
+		if !o.erase || o.tenant != t || o.ok && o.done.Before(at.Add(-drift)) {
+			continue
+		}
+		may = may || o.user == "" || slices.Contains(who, o.user)
+		must = must || o.ok && o.asked.After(at.Add(drift)) && (o.user == "" || o.user == user)
+	}
+	return may, must
+}
+
 // gap says whether an event of the agent that arrived at may have been judged
 // before a mapping that claims that instant was acknowledged. connect bounds how
 // long that can be and counts when it was longer (Decisions, "A mapping begins
 // …"): a replay then differs, and that is no news.
 func (n *notes) gap(t schemas.Tenant, agent schemas.AgentID, at time.Time) bool {
-	const prompt = 120 * time.Millisecond // the lead, and what two clocks may differ by
+	const prompt = 100*time.Millisecond + drift // the lead, and what two clocks may differ by
 	return slices.ContainsFunc(n.ops, func(o *op) bool {
 		late := !o.ok || o.done.Sub(o.asked) > prompt
 		return o.tenant == t && o.agent == agent && late && !o.asked.After(at) && (!o.ok || !at.After(o.done))
@@ -119,7 +161,10 @@ func (n *notes) step(rows []sink.Outcome) (violations []string) {
 	}
 	for id, was := range n.rows {
 		is, there := now[id]
+		o := n.occurrences[id]
+		mayBeGone, _ := n.erased(o.tenant, o.agent, was.User, was.ReceivedAt)
 		switch {
+		case mayBeGone:
 		case !there:
 			violations = append(violations, fmt.Sprintf("Kept: the row of event %s is gone", id))
 		case is != was && is.ReceivedAt.After(was.ReceivedAt):
@@ -138,6 +183,7 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 	for _, r := range rows {
 		have[r.ID] = r
 	}
+	n.rows = have
 	first := make(map[schemas.ID][]schemas.Event)
 	for _, r := range log {
 		e, err := schemas.ParseEvent(r.Value)
@@ -166,8 +212,17 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 			broken("Repeatable: event %s was never sent", id)
 			continue
 		}
+		at := arrivals[0].ReceivedAt
 		row, there := have[id]
-		if !there {
+		mayBeGone, _ := n.erased(o.tenant, o.agent, row.User, at)
+		_, mustBeGone := n.erased(o.tenant, o.agent, row.User, row.ReceivedAt) // a repeat may have come since, and be another's
+		switch {
+		case there && mustBeGone:
+			broken("Kept: event %s of %s, which arrived at %s, is of somebody who was erased since, and has a row (user %q)", id, o.tenant, row.ReceivedAt, row.User)
+			continue
+		case mayBeGone:
+			continue // that he stays out is all that can be said
+		case !there:
 			broken("Kept: event %s is in halo.events and has no row", id)
 			continue
 		}
@@ -183,8 +238,7 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 		if !replayed && !n.gap(o.tenant, o.agent, arrivals[0].ReceivedAt) {
 			broken("Repeatable: a replay judges event %s otherwise than its row (user %q, reason %q, arrived %s)", id, row.User, row.Reason, row.ReceivedAt)
 		}
-		at := arrivals[0].ReceivedAt
-		if at.Before(schemas.Truncate(o.made)) {
+		if at.Before(schemas.Truncate(o.made.Add(-drift))) {
 			broken("As of arrival: event %s arrived before it happened", id)
 		}
 		switch may := n.users(o.tenant, o.agent, at); {
@@ -210,6 +264,7 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 			broken("Content-free: topic %s holds content at %d/%d", r.Topic, r.Partition, r.Offset)
 		}
 	}
+	slices.Sort(violations)
 	return violations
 }
 

@@ -4,18 +4,21 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/connect/care"
 	"github.com/worksights/halo-connector/connect/lead"
 	"github.com/worksights/halo-connector/connect/ledger"
 	"github.com/worksights/halo-connector/ingest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/table"
 	"github.com/worksights/halo-connector/processor"
+	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 )
 
@@ -55,7 +58,7 @@ func (w *world) newEdge(name string) *edge {
 			return nil, err
 		}
 		connections := table.New(reader, w.topics.Connections, ingest.ParseConnection, l.log, l.reg)
-		handler, err := ingest.New(ingest.Config{}, connections, ingest.NewKafkaLog(producer, w.topics, l.reg), l.log, l.reg)
+		handler, err := ingest.New(ingest.Config{Now: e.now}, connections, ingest.NewKafkaLog(producer, w.topics, l.reg), l.log, l.reg)
 		if err != nil {
 			return nil, err
 		}
@@ -125,33 +128,68 @@ func follow[V any](l *life, topic string, parse func(*kgo.Record) (V, error)) (*
 	return table.New(reader, topic, parse, l.log, l.reg), nil
 }
 
-// plane is a control plane, down to its ledger: who may write, and what counts.
+// plane is a control plane without its API: who may write, what counts, and what
+// is erased. Its Halos are always away: tenants are connected by [world.reconnect].
 type plane struct {
 	process
 	ledger *ledger.Ledger
+	care   *care.Care
 }
 
 func (w *world) newPlane(name string) *plane {
 	p := &plane{process: process{name: name}}
 	p.begin = func(l *life) (func(), error) {
 		book, err := ledger.New(ledger.Config{
-			Kafka: l.kafka, KafkaOptions: l.opts, Topics: w.topics, Instance: name, Sealer: w.sealer, Log: l.log, Registry: l.reg,
+			Kafka: l.kafka, KafkaOptions: l.opts, Topics: w.topics, Instance: name, Sealer: w.sealer, Now: p.now, Log: l.log, Registry: l.reg,
 		})
 		if err != nil {
 			return nil, err
 		}
-		p.ledger = book
+		looks, err := care.New(care.Config{
+			Ledger: book, Outcomes: nobodyAsks{}, Eraser: &pipe{w.store, l}, Topics: w.topics, IngestURL: "https://edge.example",
+			Dial:           func(schemas.Tenant, ledger.Credentials) (care.Halo, error) { return nil, errors.New("no Halo here") },
+			HealthInterval: 1000 * time.Hour, Now: p.now, Log: l.log, Registry: l.reg,
+		})
+		if err != nil {
+			return nil, err
+		}
+		p.ledger, p.care = book, looks
 		return l.running(func(ctx context.Context) error {
 			return lead.Run(ctx, lead.Config{
 				Kafka: l.kafka, Options: l.opts, Group: "halo.connect", Topic: w.topics.Vault, Log: l.log, Registry: l.reg, Waits: book.Standby,
-			}, func(ctx context.Context) error {
-				return book.Act(ctx, func(ctx context.Context, ready func()) error {
-					ready()
-					<-ctx.Done()
-					return nil
-				})
-			})
+			}, func(ctx context.Context) error { return book.Act(ctx, looks.Run) })
 		}), nil
 	}
 	return p
+}
+
+// nobodyAsks is what a page would show.
+type nobodyAsks struct{}
+
+func (nobodyAsks) LastDelivery(context.Context, schemas.Tenant) (t time.Time, err error) {
+	return t, nil
+}
+
+func (nobodyAsks) LastReached(context.Context, schemas.Tenant) (t time.Time, err error) {
+	return t, nil
+}
+
+func (nobodyAsks) LastDeliveries(context.Context, time.Time) (map[schemas.Tenant]time.Time, error) {
+	return nil, nil
+}
+
+func (nobodyAsks) Arrivals(context.Context, schemas.Tenant, time.Time) ([]time.Time, error) {
+	return nil, nil
+}
+
+func (nobodyAsks) Tally(context.Context, schemas.Tenant, time.Time) (t care.Tally, err error) {
+	return t, nil
+}
+
+func (nobodyAsks) Unmapped(context.Context, time.Time) (map[schemas.Tenant][]care.AgentCount, error) {
+	return nil, nil
+}
+
+func (nobodyAsks) Refused(context.Context, time.Time) (map[schemas.Tenant]care.Refusals, error) {
+	return nil, nil
 }

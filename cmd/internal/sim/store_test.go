@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/worksights/halo-connector/schemas"
 	"github.com/worksights/halo-connector/sink"
 	"github.com/worksights/halo-connector/sink/storetest"
 )
@@ -62,6 +63,17 @@ func (p *pipe) Append(ctx context.Context, rows *sink.Rows) error {
 		return errAway
 	}
 	return nil
+}
+
+// Erase is the control plane's.
+func (p *pipe) Erase(ctx context.Context, t schemas.Tenant, user schemas.UserID, before time.Time) (rows uint64, err error) {
+	p.store.mu.Lock()
+	away := p.store.away
+	p.store.mu.Unlock()
+	if away || !p.life.alive() || ctx.Err() != nil {
+		return 0, errAway
+	}
+	return p.store.Memory.Erase(ctx, t, user, before)
 }
 
 func (p *pipe) Retention(context.Context) (int, error) { return 0, nil }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/worksights/halo-connector/connect/vault"
 	"github.com/worksights/halo-connector/internal/embedded/broker"
@@ -43,6 +44,7 @@ type world struct {
 	notes   *notes
 	faults  map[string]*kfake.FaultHandle
 	plans   []plan
+	gone    []*kgo.Record  // events that the retention deleted, some more than once
 	calls   sync.WaitGroup // deliveries and requests under way
 
 	mu        sync.Mutex
@@ -95,7 +97,7 @@ func newWorld(t *testing.T, seed uint64, keyset string, logs io.Writer) *world {
 	for n := range 3 {
 		tn := &tenant{id: schemas.Tenant(fmt.Sprintf("tenant-%d", n)), agents: []schemas.AgentID{10, 11, 12}, turn: make(chan struct{}, 1)}
 		w.tenants = append(w.tenants, tn)
-		w.reconnect(tn)
+		w.reconnect(tn, w.fork())
 		if _, webhook := tn.current(); webhook == "" {
 			t.Fatalf("%s could not be connected", tn.id)
 		}
@@ -134,6 +136,9 @@ func (w *world) met(what string) {
 	defer w.mu.Unlock()
 	w.sometimes[what]++
 }
+
+// fork is for what goes on beside the schedule, which it must not disturb.
+func (w *world) fork() *rand.Rand { return rand.New(rand.NewPCG(w.rng.Uint64(), 0)) }
 
 // one picks one of them.
 func one[T any](rng *rand.Rand, all []T) T { return all[rng.IntN(len(all))] }
