@@ -53,7 +53,7 @@ fetch() {
 archive() {
 	[ ! -e "$lib.jsa" ] || return 0
 	local part pid
-	part=$(mktemp -d "$lib.XXXXXX")
+	part=$(mktemp -d "$lib.XXXXXX" 2>/dev/null) || return 0 # the jars may lie where nobody may write
 	ARCHIVE=$part/jsa bash "$0" run "$part" 1 "$((10000 + RANDOM % 5000)):$((15000 + RANDOM % 4000))" >"$part/log" 2>&1 &
 	pid=$!
 	for _ in {1..600}; do

@@ -89,7 +89,7 @@ func (s *stack) pair(i int) *pair {
 	own.haloctl(nil, "topics", "apply")
 	p := &pair{stack: &own, ports: map[*process]int{}}
 	for n, at := range []**process{&p.active, &p.standby} {
-		port := 9120 + 10*i + 2*n
+		port := 8200 + 4*i + 2*n // among those that the stack has to itself
 		*at = own.stageAs("connect", fmt.Sprintf("connect-%d-%d", i, n), port, "LISTEN_ADDR="+s.addr(port+1))
 		p.ports[*at] = port + 1
 		(*at).start()

@@ -54,6 +54,15 @@ func TestEachStageWorksWithItsRightsAlone(t *testing.T) {
 			s.losesKafka()
 			s.losesClickHouse(10 * time.Second)
 
+			// Its rights are enough to set the sink back, too.
+			s.sink.stop()
+			if said := s.haloctl(s.rights("sink"), "rewind", "sink", "--by", "1h", "--yes"); !strings.Contains(said, "Start the sink") {
+				t.Errorf("haloctl rewind says\n%s", said)
+			}
+			s.sink.start()
+			s.sink.ready()
+			t.Log("haloctl verify:", s.haloctl(nil, "verify"))
+
 			// An ingest that comes as the sink may not write events.
 			thief := s.stageAs("ingest", "thief", 9105, append(s.rights("sink"), "LISTEN_ADDR="+s.addr(9106))...)
 			thief.start()
