@@ -85,9 +85,14 @@ func (tn *tenant) play(all *judged, agent schemas.AgentID, first, n int) {
 	path := tn.path(fmt.Sprintf("/agents/%d/user", agent))
 	send := func(i int, into map[schemas.ID]bool) {
 		d := tn.statusChange(i, agent)
-		if status, answer := tn.post(tn.t.Context(), d.body); status != http.StatusOK {
-			tn.t.Errorf("delivery: %d %s", status, answer)
-		}
+		// On a busy machine an acknowledgement may come too late. Sent again, it still
+		// arrives between the same two changes.
+		await(tn.t, time.Minute, "200", func() error {
+			if status, answer := tn.post(tn.t.Context(), d.body); status != http.StatusOK {
+				return fmt.Errorf("%d %s", status, answer)
+			}
+			return nil
+		})
 		all.mu.Lock()
 		into[d.id] = true
 		all.mu.Unlock()
