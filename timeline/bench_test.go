@@ -94,6 +94,11 @@ func BenchmarkReads(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var took []time.Duration
+			began := time.Now()
+			if err := c.ask(b.Context(), 0); err != nil { // remembers what it can
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(time.Since(began).Microseconds())/1e3, "first-ms")
 			for b.Loop() {
 				began := time.Now()
 				if err := c.ask(b.Context(), len(took)); err != nil {
@@ -103,7 +108,7 @@ func BenchmarkReads(b *testing.B) {
 			}
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1e3, "p50-ms")
-			b.ReportMetric(float64(took[len(took)*95/100].Microseconds())/1e3, "p95-ms")
+			b.ReportMetric(float64(took[(len(took)-1)*95/100].Microseconds())/1e3, "p95-ms")
 			b.ReportMetric(0, "ns/op")
 		})
 	}

@@ -114,7 +114,7 @@ func BenchmarkVerify(b *testing.B) {
 			Tenant: tn.id, Connection: tn.connection, Kind: schemas.StatusChanged, Ticket: uint64(1 + i/5), Actor: schemas.AgentID(10 + i%200),
 			ActorType: schemas.ActorAgent, Status: 9, EventTime: now, OccurredAt: now, ReceivedAt: now,
 		}
-		binary.BigEndian.PutUint64(e.ID[:], uint64(i)*0x9E3779B97F4A7C15)
+		binary.BigEndian.PutUint64(e.ID[:], uint64(i+1)*0x9E3779B97F4A7C15)
 		cl.Produce(b.Context(), kafka.Record(topic, string(tn.id), schemas.EventSchema, e.AppendJSON(nil)), func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed.Store(&err)
