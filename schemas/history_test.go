@@ -1,6 +1,8 @@
 package schemas
 
 import (
+	"bytes"
+	"encoding/json"
 	"reflect"
 	"testing"
 	"time"
@@ -112,5 +114,33 @@ func TestADeliveryIsProvenByTheSecretsOfTheMoment(t *testing.T) {
 	}
 	if NewVerifier(id, "s").Hash == NewVerifier(ConnectionIDOf("acme"), "s").Hash {
 		t.Error("two connections with one secret have one verifier")
+	}
+}
+
+// A record of the form that we write is read in one pass, any other by encoding/json.
+func TestAMappingIsReadAlikeInBothWays(t *testing.T) {
+	empty := Mapping{Tenant: "acme-it", Agent: 7, Intervals: []Interval{}}
+	open := empty.Assign("u1", at(0), "a token")
+	for _, m := range []Mapping{
+		empty, open, open.Close(at(10)), open.Assign("u<2>", at(10), ByConnector).Assign("ü3", at(20), "").Close(at(30)).Erase("u1", at(40)),
+	} {
+		text := m.AppendJSON(nil)
+		if _, ok := scanMapping(text); ok != !bytes.ContainsAny(text, `\ü`) {
+			t.Errorf("read in one pass: %v: %s", ok, text)
+		}
+		var spaced bytes.Buffer
+		if err := json.Indent(&spaced, text, "", " "); err != nil {
+			t.Fatal(err)
+		}
+		fast, err := ParseMapping(text)
+		slow, err2 := ParseMapping(spaced.Bytes())
+		if err != nil || err2 != nil || !reflect.DeepEqual(fast, slow) || !reflect.DeepEqual(fast, m) {
+			t.Errorf("%s: %+v, %v and %+v, %v", text, fast, err, slow, err2)
+		}
+		for n := range text { // half a record is none, in either way
+			if _, err := ParseMapping(text[:n]); err == nil {
+				t.Errorf("%s was read", text[:n])
+			}
+		}
 	}
 }

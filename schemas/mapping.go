@@ -162,12 +162,15 @@ func (m Mapping) AppendJSON(dst []byte) []byte {
 // ParseMapping reads a record of schema [MappingSchema]. Members that it does
 // not know are ignored. Errors wrap [ErrMalformed].
 //
-// Mappings change a few times a day and are read once, so that encoding/json
-// will do.
+// An instance reads all of them when it begins: two hundred thousand of ten
+// thousand tenants, which is a second less by scanMapping.
 func ParseMapping(b []byte) (Mapping, error) {
-	var m Mapping
-	if err := unmarshal(b, &m); err != nil {
-		return Mapping{}, err
+	m, ok := scanMapping(b)
+	if !ok {
+		m = Mapping{}
+		if err := unmarshal(b, &m); err != nil {
+			return Mapping{}, err
+		}
 	}
 	if !validTenant(string(m.Tenant)) {
 		return Mapping{}, missing("tenant")
@@ -188,6 +191,39 @@ func ParseMapping(b []byte) (Mapping, error) {
 		}
 	}
 	return m, nil
+}
+
+// scanMapping reads a record of the form that AppendJSON writes; ok is false for any
+// other.
+func scanMapping(b []byte) (m Mapping, ok bool) {
+	s := scanner{b: b}
+	s.literal(`{"tenant":"`)
+	m.Tenant = Tenant(s.text())
+	s.literal(`,"agent":`)
+	m.Agent = AgentID(s.uint())
+	s.literal(`,"intervals":[`)
+	m.Intervals = []Interval{}
+	for more := s.follows(`{"user":"`); more && !s.failed; more = s.follows(`,{"user":"`) {
+		iv := Interval{User: UserID(s.text())}
+		s.literal(`,"from":"`)
+		iv.From = s.time()
+		s.literal(`"`)
+		if s.follows(`,"until":"`) {
+			iv.Until = s.time()
+			s.literal(`"`)
+		}
+		if s.follows(`,"by":"`) {
+			if by := s.text(); string(by) == ByConnector {
+				iv.By = ByConnector // most of them, and one string
+			} else {
+				iv.By = string(by)
+			}
+		}
+		s.literal(`}`)
+		m.Intervals = append(m.Intervals, iv)
+	}
+	s.literal(`]}`)
+	return m, s.ended()
 }
 
 // unmarshal hides encoding/json's errors, which quote values.

@@ -135,7 +135,8 @@ func connectionRoutes(a *API) {
 		method: "DELETE", path: tenantPath + "/connection", id: "deleteConnection", scope: access.Manage, change: "disconnect",
 		summary: "Disconnect: revoke the verifier, destroy the credentials, remove the webhook",
 		about: "The webhook is removed from Halo best effort; deliveries of one that is left behind are refused, " +
-			"and GET /connection says what is left. The timeline stays.",
+			"and GET /connection says what is left. Its removal is tried again for a day, for which alone the credentials are kept sealed; " +
+			"they are destroyed once nothing is left. The timeline stays.",
 		status: http.StatusNoContent, says: "Disconnected, or it was already", refuses: notConnected,
 	}, func(ctx context.Context, c *call, _ *InTenant) (*none, error) {
 		return &none{}, a.cfg.Tenants.Disconnect(ctx, c.tenant, c.grant.Name)

@@ -208,7 +208,7 @@ type tenant struct {
 	mu      sync.Mutex
 	halo    Halo                // nil: no client yet
 	with    *ledger.Credentials // what halo was made with
-	remains []remain            // what is left in Halos; see leave
+	remains []ledger.Leaving    // what failed registrations left in Halos
 	look    look                // of the last diagnosis
 }
 

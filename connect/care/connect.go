@@ -257,7 +257,8 @@ func (c *Care) settle(ctx context.Context, tn *tenant, turn *ledger.Turn, halo H
 	if former != "" && !strings.EqualFold(former, next.WebhookID) {
 		next.Replaced = append(slices.Clone(next.Replaced), former)
 	}
-	next.Replaced = append(next.Replaced, tn.remaining(next.TenantURL)...)
+	next.Replaced = append(next.Replaced, tn.leftAt(next.TenantURL, before.State)...)
+	next.Leaving = elsewhereThan(next.TenantURL, before.Leaving)
 	next.Untidy = true
 	conn := next.Connection(tn.id)
 	change := ledger.Change{State: &next, Unseal: before.Sealed != nil, Publish: &conn}

@@ -112,7 +112,7 @@ func (c *Care) eraseTenant(ctx context.Context, tn *tenant, by string) (control.
 	case s.Sealed != nil:
 		left = append(left, "the webhook "+WebhookName+": the credentials for its removal are lost")
 	case s.Connected():
-		left = append(left, c.leave(ctx, tn, turn, s, false)...)
+		left = append(left, c.leave(ctx, tn, turn, s)...)
 		tn.forget()
 	}
 	return c.begin(turn, "", by, left)

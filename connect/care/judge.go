@@ -67,8 +67,11 @@ func (c *Care) judge(s *ledger.Snapshot) verdict {
 	case !s.Connected():
 		v.state = control.Disconnected
 		if len(s.LeftInHalo) > 0 {
-			say(control.SeverityWarning, "left_in_halo", "Halo did not let go of all that is ours: "+strings.Join(s.LeftInHalo, "; ")+". Its deliveries are refused.",
-				"It is tried again for a day, as long as the connector is not restarted. To be sure, delete the webhook in Halo under Configuration, Integrations, Webhooks.")
+			action := "Delete the webhook in Halo under Configuration, Integrations, Webhooks."
+			if n := len(s.Leaving); n > 0 {
+				action = "It is tried again until " + day(s.Leaving[n-1].Until) + ". The credentials are kept sealed for that alone, and destroyed then. To be sure, d" + action[1:]
+			}
+			say(control.SeverityWarning, "left_in_halo", "Halo did not let go of all that is ours: "+strings.Join(s.LeftInHalo, "; ")+". Its deliveries are refused.", action)
 		}
 		return v
 	}

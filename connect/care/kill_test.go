@@ -272,7 +272,11 @@ func killed(w *world, op deed, n int, when moment) {
 	}
 	op.whole(w, heir)
 	if op.name == "disconnect" {
-		// What a disconnect that was killed left is removed by the next connect.
+		// What a disconnect that was killed left is removed by the health checks.
+		time.Sleep(lookTime)
+		if len(w.live(0)) != 0 || w.sims[0].Notifications() != 0 || w.leaving() {
+			w.Errorf("%d webhooks and %d notifications are left", len(w.live(0)), w.sims[0].Notifications())
+		}
 		heir.connect("acme", 0)
 		whole(w, heir)
 	}

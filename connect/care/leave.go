@@ -20,10 +20,9 @@ const (
 	// Every try leaves less for the next.
 	leaveTimeout = 30 * time.Second
 
-	// remainSpan is how long what a disconnect left is tried. The credentials are
-	// destroyed in the vault and live in memory for it: a day covers a Halo that
-	// is down for a night, and a restart ends it.
-	remainSpan = 24 * time.Hour
+	// leaveSpan is how long what a disconnect left is tried, for which the vault keeps
+	// the credentials sealed: a day covers a Halo that is down for a night.
+	leaveSpan = 24 * time.Hour
 
 	// doubtSpan is how long what a failed registration left is tried. Who meant to
 	// connect will have tried again by then, which removes it too.
@@ -33,43 +32,37 @@ const (
 	mostRemains = 4
 )
 
-// remain is what is left in a Halo, and what it takes to remove it: webhooks that
-// nobody may want any more, by their ids; or, where none is known, whatever bears
-// our name and posts to the tenant's address, and is not the current one.
-type remain struct {
-	ledger.Credentials
-	webhooks []string
-	until    time.Time
-}
-
 // doubtful notes the webhook of a registration that failed, so that the health
-// checks remove it. Nothing is saved of credentials with which no connection came
-// about.
+// checks remove it; where its id is not known, whatever bears our name and posts to
+// the tenant's address, and is not the current one. It is noted in memory: nothing is
+// saved of credentials with which no connection came about.
 func (tn *tenant) doubtful(s ledger.State, now time.Time) {
-	r := remain{Credentials: *s.Credentials, until: now.Add(doubtSpan)}
+	r := ledger.Leaving{Credentials: *s.Credentials, Until: now.Add(doubtSpan)}
 	if s.WebhookID != "" {
-		r.webhooks = []string{s.WebhookID}
+		r.Webhooks = []string{s.WebhookID}
 	}
-	tn.remain(r)
-}
-
-func (tn *tenant) remain(r remain) {
 	tn.mu.Lock()
 	defer tn.mu.Unlock()
-	tn.remains = append(tn.remains, r)
-	tn.remains = tn.remains[max(0, len(tn.remains)-mostRemains):]
+	tn.remains = latest(append(tn.remains, r))
 }
 
-// remaining are the webhooks that are left in the Halo at url.
-func (tn *tenant) remaining(url string) (webhooks []string) {
+func latest(all []ledger.Leaving) []ledger.Leaving { return all[max(0, len(all)-mostRemains):] }
+
+// leftAt are the webhooks that are left in the Halo at url.
+func (tn *tenant) leftAt(url string, s ledger.State) (webhooks []string) {
 	tn.mu.Lock()
 	defer tn.mu.Unlock()
-	for _, r := range tn.remains {
+	for _, r := range slices.Concat(tn.remains, s.Leaving) {
 		if r.TenantURL == url {
-			webhooks = append(webhooks, r.webhooks...)
+			webhooks = append(webhooks, r.Webhooks...)
 		}
 	}
 	return webhooks
+}
+
+// elsewhereThan is what is left in other Halos than the one at url.
+func elsewhereThan(url string, all []ledger.Leaving) []ledger.Leaving {
+	return slices.DeleteFunc(slices.Clone(all), func(r ledger.Leaving) bool { return r.TenantURL == url })
 }
 
 // settled forgets what is left in the Halo at url: it is a part of what the new
@@ -77,18 +70,19 @@ func (tn *tenant) remaining(url string) (webhooks []string) {
 func (tn *tenant) settled(url string) {
 	tn.mu.Lock()
 	defer tn.mu.Unlock()
-	tn.remains = slices.DeleteFunc(tn.remains, func(r remain) bool { return r.TenantURL == url })
+	tn.remains = elsewhereThan(url, tn.remains)
 }
 
 // Disconnect ends the connection. In this order:
 //
-//  1. Save without credentials: from here on the connection is gone, whatever
-//     happens. Then withdraw the verifier: deliveries get 401. A crash between the
-//     two is healed by the next term; the webhook then stays in Halo until Halo
-//     switches it off, or a later connect removes it.
-//  2. Remove the webhook and its notifications, in one bounded try. The credentials
-//     for that are in memory still, and stay there for a day where it failed.
-//  3. Where something was left, save what. The connection says so until it is gone.
+//  1. Save without the connection's credentials: from here on it is gone, whatever
+//     happens. What it takes to leave Halo is saved beside, sealed, and good for
+//     nothing else. Then withdraw the verifier: deliveries get 401. A crash between
+//     the two, or before the next step, is healed by the next term.
+//  2. Remove the webhook and its notifications, in one bounded try.
+//  3. Save what was left, in words, or that nothing was: then what it takes to leave
+//     is destroyed. Else the health checks go on trying, whatever instance acts, and
+//     destroy it when nothing is left or a day has passed.
 //
 // Mappings stay as they are: without deliveries they credit nothing, and a tenant
 // that connects again finds what was mapped by hand.
@@ -125,29 +119,34 @@ func (c *Care) disconnect(ctx context.Context, tn *tenant, by string) error {
 	next.WebhookID, next.Verifiers, next.Notifications, next.Former, next.Numbers = "", nil, nil, nil, nil
 	next.Untidy, next.Replaced = false, nil
 	next.Findings = ledger.Findings{Since: before.Findings.Since}
+	others := elsewhereThan(before.TenantURL, before.Leaving)
+	ours := c.bound(tn, before)
+	next.Leaving = latest(append(others, ledger.Leaving{Credentials: *before.Credentials, Webhooks: ours, Until: schemas.Truncate(c.now().Add(leaveSpan))}))
 	audit := append([]schemas.Change{{By: by, Change: schemas.ChangeDisconnect, Result: "ok"}}, c.turned(before, &next, by)...)
 	if _, err := turn.Apply(ledger.Change{State: &next, Withdraw: true, Audit: audit}); err != nil {
 		return err
 	}
-	left := c.leave(ctx, tn, turn, before, true)
+	next.LeftInHalo = c.leave(ctx, tn, turn, before)
 	tn.forget()
-	if len(left) == 0 {
-		return nil
+	if len(next.LeftInHalo) == 0 {
+		next.Leaving = others
 	}
-	next.LeftInHalo = left
 	audit = c.turned(turn.Snapshot(), &next, by)
 	_, err = turn.Apply(ledger.Change{State: &next, Audit: audit})
 	return err
 }
 
+// bound are the webhooks that a connection has, or had and has not removed yet.
+func (c *Care) bound(tn *tenant, s *ledger.Snapshot) []string {
+	return slices.Concat(s.Replaced, []string{s.WebhookID}, tn.leftAt(s.TenantURL, s.State))
+}
+
 // leave removes everything of ours from the Halo of a connection that is at its
-// end, in one bounded try, and returns what was left in words. Where tryOn is set
-// the health checks go on trying.
-func (c *Care) leave(ctx context.Context, tn *tenant, turn *ledger.Turn, s *ledger.Snapshot, tryOn bool) (left []string) {
+// end, in one bounded try, and returns what was left in words.
+func (c *Care) leave(ctx context.Context, tn *tenant, turn *ledger.Turn, s *ledger.Snapshot) (left []string) {
 	ctx, cancel := context.WithTimeout(ctx, undoTimeout)
 	defer cancel()
-	ours := append(slices.Clone(s.Replaced), s.WebhookID)
-	ours = append(ours, tn.remaining(s.TenantURL)...)
+	ours := c.bound(tn, s)
 	halo, err := c.client(tn, s.Credentials)
 	if err == nil {
 		err = c.sweep(ctx, turn, halo, tn.id, "", ours...)
@@ -157,9 +156,6 @@ func (c *Care) leave(ctx context.Context, tn *tenant, turn *ledger.Turn, s *ledg
 		return nil
 	}
 	c.log.Warn("the webhook may be left in Halo; its deliveries are refused", "tenant", tn.id, "err", err)
-	if tryOn {
-		tn.remain(remain{*s.Credentials, ours, c.now().Add(remainSpan)})
-	}
 	return []string{leftWords(s.TenantURL, s.WebhookID, err)}
 }
 
@@ -176,12 +172,13 @@ func leftWords(url, webhook string, err error) string {
 // turn: what it removes by its id nobody wants, and a Halo that does not answer
 // holds nobody up.
 func (c *Care) leaveLater(ctx context.Context, tn *tenant) {
-	tn.mu.Lock()
-	remains := slices.Clone(tn.remains)
-	tn.mu.Unlock()
-	if len(remains) == 0 {
+	snap, err := c.snapshot(tn.id)
+	if err != nil {
 		return
 	}
+	tn.mu.Lock()
+	remains := slices.Concat(tn.remains, snap.Leaving)
+	tn.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	for _, r := range remains {
@@ -189,28 +186,20 @@ func (c *Care) leaveLater(ctx context.Context, tn *tenant) {
 		if err != nil {
 			c.log.Debug("what is left in Halo could not be removed", "tenant", tn.id, "err", err)
 		}
-		if err == nil || c.now().After(r.until) {
-			tn.mu.Lock()
-			tn.remains = slices.DeleteFunc(tn.remains, func(o remain) bool { return o.until.Equal(r.until) && o.TenantURL == r.TenantURL })
-			none := len(tn.remains) == 0
-			tn.mu.Unlock()
-			if err == nil && none {
-				c.nothingLeft(ctx, tn)
-			}
-		}
+		c.tried(context.WithoutCancel(ctx), tn, r, err)
 	}
 }
 
 // errRegistering says that what looks like a stray may be about to be saved.
 var errRegistering = errors.New("a webhook is being registered")
 
-func (c *Care) removeLater(ctx context.Context, tn *tenant, r remain) error {
+func (c *Care) removeLater(ctx context.Context, tn *tenant, r ledger.Leaving) error {
 	halo, err := c.cfg.Dial(tn.id, r.Credentials)
 	if err != nil {
 		return err
 	}
 	defer halo.Close()
-	strays := slices.Clone(r.webhooks)
+	strays := slices.Clone(r.Webhooks)
 	if len(strays) == 0 {
 		began := tn.registering.Load()
 		hooks, err := halo.Webhooks(ctx)
@@ -231,21 +220,36 @@ func (c *Care) removeLater(ctx context.Context, tn *tenant, r remain) error {
 	return c.remove(ctx, nil, halo, strays...)
 }
 
-// nothingLeft takes back what was said of things left in Halo.
-func (c *Care) nothingLeft(ctx context.Context, tn *tenant) {
+// tried takes in how a try to remove what is left ended. What was removed, or has been
+// tried for long enough, is forgotten, and the credentials for it are destroyed; once
+// nothing is left anywhere, what was said of it is taken back. A disconnect that was
+// killed said nothing: then it is said now.
+func (c *Care) tried(ctx context.Context, tn *tenant, r ledger.Leaving, failure error) {
+	over := failure == nil || c.now().After(r.Until)
+	same := func(o ledger.Leaving) bool { return over && o.Until.Equal(r.Until) && o.TenantURL == r.TenantURL }
+	tn.mu.Lock()
+	tn.remains = slices.DeleteFunc(tn.remains, same)
+	none := len(tn.remains) == 0
+	tn.mu.Unlock()
 	turn, err := c.take(ctx, tn.id)
 	if err != nil {
-		return
+		return // the next check tries again
 	}
 	defer turn.Back()
 	now := turn.Snapshot()
-	if now.Sealed != nil || len(now.LeftInHalo) == 0 {
+	next := now.State
+	next.Leaving = slices.DeleteFunc(slices.Clone(next.Leaving), same)
+	switch {
+	case failure == nil && none && len(next.Leaving) == 0:
+		next.LeftInHalo = nil
+	case failure != nil && len(now.Leaving) > 0 && len(now.LeftInHalo) == 0:
+		next.LeftInHalo = []string{leftWords(r.TenantURL, strings.Join(r.Webhooks, ", "), failure)}
+	}
+	if now.Sealed != nil || len(next.Leaving) == len(now.Leaving) && len(next.LeftInHalo) == len(now.LeftInHalo) {
 		return
 	}
-	next := now.State
-	next.LeftInHalo = nil
 	audit := c.turned(now, &next, schemas.ByConnector)
 	if _, err := turn.Apply(ledger.Change{State: &next, Audit: audit}); err != nil {
-		c.log.Warn("what was left in Halo was removed and that was not saved", "tenant", tn.id, "err", err)
+		c.log.Warn("what became of what is left in Halo was not saved", "tenant", tn.id, "err", err)
 	}
 }

@@ -207,7 +207,7 @@ func TestADisconnectDestroysTheCredentialsAndKeepsTheRest(t *testing.T) {
 					t.Errorf("%d webhooks and %d notifications are left", hooks, w.sims[0].Notifications())
 				}
 				records := w.counting(w.topics.Vault)
-				if last := string(records[len(records)-1].Value); strings.Contains(last, `"credentials"`) || !strings.Contains(last, `"directory"`) {
+				if last := string(records[len(records)-1].Value); strings.Contains(last, `"credentials"`) || !strings.Contains(last, `"directory"`) || w.leaving() != away {
 					t.Errorf("the vault keeps %.80s", last)
 				}
 				for range 2 {
@@ -242,6 +242,57 @@ func TestADisconnectDestroysTheCredentialsAndKeepsTheRest(t *testing.T) {
 			}, halotest.Config{})
 		})
 	}
+}
+
+// What a disconnect left is removed by whoever acts later, or given up after a day;
+// then the credentials for it are gone.
+func TestWhatADisconnectLeftIsRemovedByTheNextInstance(t *testing.T) {
+	for name, heals := range map[string]bool{"Halo comes back": true, "Halo stays away": false} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.quiet = true
+				w.sims[0].AddAgent(halotest.Agent{ID: 2})
+				in := w.active()
+				in.connect("acme", 0)
+				w.sims[0].Inject("", -1, halotest.Page(http.StatusServiceUnavailable))
+				in.disconnect("acme")
+				in.stop()
+				if !w.leaving() {
+					t.Error("nothing was kept to leave with")
+				}
+				if heals {
+					w.sims[0].Heal()
+				}
+				in = w.active()
+				if heals {
+					time.Sleep(lookTime)
+				} else {
+					w.skip(25 * time.Hour)
+					time.Sleep(lookTime)
+				}
+				if (len(w.live(0)) == 0) != heals || (w.sims[0].Notifications() == 0) != heals {
+					t.Errorf("%d webhooks and %d notifications are left", len(w.live(0)), w.sims[0].Notifications())
+				}
+				if w.leaving() {
+					t.Error("what it takes to leave was not destroyed")
+				}
+				c := in.connection("acme")
+				if slices.Contains(codes(c), "left_in_halo") == heals {
+					t.Errorf("said: %+v", c.Problems)
+				}
+				if !heals && strings.Contains(c.Problems[0].Action, "again") {
+					t.Errorf("promised: %s", c.Problems[0].Action)
+				}
+			}, halotest.Config{})
+		})
+	}
+}
+
+// leaving says whether the vault holds what it takes to leave a Halo.
+func (w *world) leaving() bool {
+	w.Helper()
+	records := w.counting(w.topics.Vault)
+	return strings.Contains(string(records[len(records)-1].Value), `"leaving"`)
 }
 
 // A Halo that is away, or that asks us to wait until another century, lets us go

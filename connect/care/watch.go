@@ -17,9 +17,10 @@ import (
 
 const (
 	// checksAtOnce is how many checks are under way in the lane of those who
-	// answer: enough for ten thousand tenants in five minutes, few enough to leave
-	// the machine to those who wait for an answer.
-	checksAtOnce = 16
+	// answer: enough for ten thousand tenants in two intervals of five minutes where
+	// a check takes two seconds, few enough to leave the machine to those who wait
+	// for an answer.
+	checksAtOnce = 32
 
 	// hangingAtOnce is how many checks may wait for Halos that do not answer. Each
 	// costs a few sockets and kilobytes, and ends after twenty seconds or so.
@@ -79,7 +80,9 @@ func (c *Care) catchUp(ctx context.Context, t schemas.Tenant) error {
 // There are two lanes. In the first, a check that is not over promptly gives its
 // place away and goes on in the second, where those wait whose last check hung. So
 // sixty Halos that hang cost the twenty that do not three seconds once, whatever
-// time-outs the sixty run into. Who has waited longest is first.
+// time-outs the sixty run into. Who has waited longest is first. A place that becomes
+// free is taken at once: were it free until the next scan, a lane would make no more
+// checks in a scan than it has places.
 func (c *Care) watch(ctx context.Context) {
 	every := c.cfg.HealthInterval
 	// The scan is a loop over memory; its period is how late a check may be.
@@ -102,14 +105,15 @@ func (c *Care) watch(ctx context.Context) {
 			if !tn.busy.CompareAndSwap(false, true) {
 				continue
 			}
-			select {
-			case lane <- struct{}{}:
-			default:
-				tn.busy.Store(false)
-				continue // at the next scan
-			}
 			tn.due = c.now().Add(every*4/5 + rand.N(every*2/5))
-			wg.Go(func() { c.checkIn(ctx, tn, lane, hanging) })
+			wg.Go(func() {
+				defer tn.busy.Store(false)
+				select {
+				case lane <- struct{}{}: // those who wait are served in their order
+					c.checkIn(ctx, tn, lane, hanging)
+				case <-ctx.Done():
+				}
+			})
 		}
 	}
 }
@@ -140,7 +144,6 @@ func (c *Care) due(every time.Duration) []*tenant {
 // checkIn makes a check in a lane, in which it has a place, and moves it into the
 // lane of the hanging when it takes long. Where that is full the check ends.
 func (c *Care) checkIn(ctx context.Context, tn *tenant, lane, hanging chan struct{}) {
-	defer tn.busy.Store(false)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -14,11 +17,12 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// record is a vault record: two sealed parts, so that one can be destroyed
-// while the other stays. Nothing else of the state is in it.
+// record is a vault record: parts sealed one by one, so that one can be destroyed
+// while another stays. Nothing else of the state is in it.
 type record struct {
 	Tenant      schemas.Tenant `json:"tenant"`
 	Credentials []byte         `json:"credentials,omitempty"`
+	Leaving     []byte         `json:"leaving,omitempty"`
 	Directory   []byte         `json:"directory"`
 }
 
@@ -36,6 +40,21 @@ type credentials struct {
 	CABundle     []byte `json:"ca_bundle,omitempty"`
 }
 
+// leaving is Leaving without the redaction.
+type leaving struct {
+	credentials
+	Webhooks []string  `json:"webhooks"`
+	Until    time.Time `json:"until"`
+}
+
+func plain(c Credentials) credentials {
+	return credentials{c.TenantURL, c.ClientID, c.ClientSecret.Reveal(), c.CABundle}
+}
+
+func (c credentials) redacted() Credentials {
+	return Credentials{c.TenantURL, c.ClientID, schemas.Secret(c.ClientSecret), c.CABundle}
+}
+
 // seal makes the vault record of a state.
 func seal(sealer *vault.Sealer, tenant schemas.Tenant, s State) ([]byte, error) {
 	r := record{Tenant: tenant}
@@ -46,12 +65,17 @@ func seal(sealer *vault.Sealer, tenant schemas.Tenant, s State) ([]byte, error) 
 	if r.Directory, err = sealer.Seal(tenant, vault.Directory, pack(text)); err != nil {
 		return nil, err
 	}
-	if c := s.Credentials; c != nil {
-		text, err := json.Marshal(credentials{c.TenantURL, c.ClientID, c.ClientSecret.Reveal(), c.CABundle})
-		if err != nil {
-			return nil, fmt.Errorf("vault record of tenant %s: %w", tenant, err)
+	if s.Credentials != nil {
+		if r.Credentials, err = sealPart(sealer, tenant, vault.Credentials, plain(*s.Credentials)); err != nil {
+			return nil, err
 		}
-		if r.Credentials, err = sealer.Seal(tenant, vault.Credentials, text); err != nil {
+	}
+	if len(s.Leaving) > 0 {
+		all := make([]leaving, len(s.Leaving))
+		for i, l := range s.Leaving {
+			all[i] = leaving{plain(l.Credentials), l.Webhooks, l.Until}
+		}
+		if r.Leaving, err = sealPart(sealer, tenant, vault.Leaving, all); err != nil {
 			return nil, err
 		}
 	}
@@ -60,6 +84,29 @@ func seal(sealer *vault.Sealer, tenant schemas.Tenant, s State) ([]byte, error) 
 		err = ErrTooLarge
 	}
 	return value, err
+}
+
+func sealPart(sealer *vault.Sealer, tenant schemas.Tenant, purpose vault.Purpose, part any) ([]byte, error) {
+	text, err := json.Marshal(part)
+	if err != nil {
+		return nil, fmt.Errorf("vault record of tenant %s: %w", tenant, err)
+	}
+	return sealer.Seal(tenant, purpose, text)
+}
+
+// openPart reads a part that may be absent.
+func openPart(sealer *vault.Sealer, tenant schemas.Tenant, purpose vault.Purpose, sealed []byte, part any) error {
+	if len(sealed) == 0 {
+		return nil
+	}
+	text, err := sealer.Open(tenant, purpose, sealed)
+	if err != nil {
+		return errors.New("no key of the keyset opens its record")
+	}
+	if json.Unmarshal(text, part) != nil {
+		return errors.New("its record is malformed")
+	}
+	return nil
 }
 
 // open makes the state of a vault record. stale says that it was sealed with an
@@ -81,17 +128,22 @@ func open(sealer *vault.Sealer, kr *kgo.Record) (s State, stale bool, err error)
 	if text, err = unpack(text); err != nil || json.Unmarshal(text, &s) != nil {
 		return sealed("its record is malformed")
 	}
-	if len(r.Credentials) > 0 {
-		if text, err = sealer.Open(r.Tenant, vault.Credentials, r.Credentials); err != nil {
-			return sealed("no key of the keyset opens its record")
-		}
-		var c credentials
-		if json.Unmarshal(text, &c) != nil {
-			return sealed("its record is malformed")
-		}
-		s.Credentials = &Credentials{c.TenantURL, c.ClientID, schemas.Secret(c.ClientSecret), c.CABundle}
+	var c credentials
+	if err := openPart(sealer, r.Tenant, vault.Credentials, r.Credentials, &c); err != nil {
+		return sealed(err.Error())
 	}
-	return s, sealer.Stale(r.Directory) || sealer.Stale(r.Credentials), nil
+	if len(r.Credentials) > 0 {
+		opened := c.redacted()
+		s.Credentials = &opened
+	}
+	var left []leaving
+	if err := openPart(sealer, r.Tenant, vault.Leaving, r.Leaving, &left); err != nil {
+		return sealed(err.Error())
+	}
+	for _, l := range left {
+		s.Leaving = append(s.Leaving, Leaving{l.redacted(), l.Webhooks, l.Until})
+	}
+	return s, sealer.Stale(r.Directory) || sealer.Stale(r.Credentials) || sealer.Stale(r.Leaving), nil
 }
 
 // pack compresses what is sealed. Sealed bytes cannot be compressed any more.
@@ -105,9 +157,14 @@ func pack(text []byte) []byte {
 	return b.Bytes()
 }
 
+// unpackers are kept: to make one costs as much as to unpack the record of a tenant
+// with twenty agents.
+var unpackers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
 func unpack(packed []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(packed))
-	if err != nil {
+	r := unpackers.Get().(*gzip.Reader)
+	defer unpackers.Put(r)
+	if err := r.Reset(bytes.NewReader(packed)); err != nil {
 		return nil, err
 	}
 	return io.ReadAll(r)

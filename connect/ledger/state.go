@@ -42,6 +42,15 @@ type Former struct {
 	Notifications map[int64]schemas.Kind `json:"notifications"`
 }
 
+// Leaving is what a disconnect has yet to remove from a Halo: webhooks, by their ids,
+// with the credentials for that and for nothing else. Once they are gone, or until has
+// passed, it is destroyed.
+type Leaving struct {
+	Credentials
+	Webhooks []string
+	Until    time.Time
+}
+
 // State is what the vault record of a tenant says. It is a value: whoever wants
 // another makes the next one, with slices and maps of its own where they differ,
 // and has it written. All but the credentials outlives them.
@@ -80,8 +89,10 @@ type State struct {
 	// are mapped to, and who stay theirs: a changed e-mail ends no mapping.
 	Kept map[schemas.AgentID]schemas.UserID `json:"kept,omitempty"`
 
-	// LeftInHalo says in words what a disconnect could not remove there.
-	LeftInHalo []string `json:"left_in_halo,omitempty"`
+	// LeftInHalo says in words what a disconnect could not remove there, and Leaving is
+	// what it takes to try again.
+	LeftInHalo []string  `json:"left_in_halo,omitempty"`
+	Leaving    []Leaving `json:"-"`
 
 	Findings Findings `json:"findings,omitzero"`
 }

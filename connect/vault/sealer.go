@@ -24,6 +24,7 @@ type Purpose string
 // The purposes.
 const (
 	Credentials Purpose = "credentials" // opens the tenant's Halo
+	Leaving     Purpose = "leaving"     // opens it to remove what a disconnect left there, and nothing else
 	Directory   Purpose = "directory"   // names and e-mails of agents and users
 	Session     Purpose = "session"     // lets the console act for a token; of no tenant
 )

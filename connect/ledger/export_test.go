@@ -1,4 +1,0 @@
-package ledger
-
-// Seal makes a vault record.
-var Seal = seal
