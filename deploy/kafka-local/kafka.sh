@@ -113,6 +113,9 @@ properties() {
 		broker.heartbeat.interval.ms=300
 		broker.session.timeout.ms=3000
 		replica.lag.time.max.ms=5000
+		# A node that starts on a busy machine, and waits for the others of its quorum,
+		# gives up after three minutes instead of one.
+		initial.broker.registration.timeout.ms=180000
 		# Compaction looks for work every half second instead of every fifteen.
 		log.cleaner.backoff.ms=500
 		log.cleaner.dedupe.buffer.size=16777216
