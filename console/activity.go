@@ -23,7 +23,8 @@ type activityView struct {
 	Coverage      control.Coverage
 	Skips         []skipRow
 	Meter         []part
-	Users         []userRow
+	Users         []userRow // the first of them
+	Others        []userRow
 	AgentsSkipped []agentSkips
 	Activities    int64
 	Score         float64
@@ -76,7 +77,7 @@ func (v *visit) activity() error {
 	from := end.AddDate(0, 0, -length)
 	view.From, view.To = from.Format("2 January"), end.AddDate(0, 0, -1).Format("2 January 2006")
 	var s control.Summary
-	q := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {end.UTC().Format(time.RFC3339)}, "zone": {v.Zone()}}
+	q := url.Values{"from": {from.UTC().Format(time.RFC3339)}, "to": {end.UTC().Format(time.RFC3339)}, "zone": {v.Zone()}, "limit": {"1000"}}
 	if err := v.get("/summary", q, &s); err != nil {
 		return err
 	}
@@ -95,6 +96,9 @@ func (v *visit) activity() error {
 		row := userRow{UserCount: u, Name: p.user(u.UserID), Path: v.path("timeline", "user", string(u.UserID), "day", u.LastAt.In(v.zone).Format(time.DateOnly))}
 		row.Share = share(100 * u.Score / max(most, .01))
 		view.Users = append(view.Users, row)
+	}
+	if first := 25; len(view.Users) > first+5 {
+		view.Users, view.Others = view.Users[:first], view.Users[first:]
 	}
 	for _, a := range s.AgentsSkipped {
 		known := p.agents[a.AgentID]

@@ -30,6 +30,8 @@ type agentsView struct {
 	From, To    int
 	Prev, Next  string
 	Suggestions int    // that can be accepted at once
+	Unsure      int    // suggestions that need a look
+	NoUserFor   int    // unmatched agents for whom nobody is suggested
 	Meter       []part // of all agents
 	NoUsers     bool   // WorkSights has given no directory yet
 	Back        string // this page's query, for the way back
@@ -91,6 +93,11 @@ func (v *visit) agentList(status int) error {
 			view.Agents.Matched++
 		case control.Unmatched:
 			view.Agents.Unmatched++
+			if len(a.Suggestions) == 0 {
+				view.NoUserFor++
+			} else {
+				view.Unsure++
+			}
 		default:
 			view.Agents.Ignored++
 		}
@@ -107,6 +114,7 @@ func (v *visit) agentList(status int) error {
 			rows = append(rows, row)
 		}
 	}
+	view.Unsure -= view.Suggestions
 	for _, f := range [][2]string{{"", "All"}, {control.Unmatched, "Unmatched"}, {suggested, "Suggested"}, {control.Matched, "Matched"}, {control.Ignored, "Ignored"}} {
 		view.Tabs = append(view.Tabs, tab{f[1], counts[f[0]], v.URL("state", f[0]), view.State == f[0]})
 	}
@@ -231,7 +239,7 @@ func (v *visit) outcome() (notice string, failed []string) {
 	n, _ := strconv.Atoi(v.r.URL.Query().Get("n"))
 	words := map[string]string{
 		"map": "%s mapped. Their tickets appear from now on.", "ignore": "%s ignored.",
-		"automatic": "%s given back to matching.", "unmatched": "%s mapped to nobody.", "import": "%s changed by the file.",
+		"automatic": "%s matched by e-mail from now on.", "unmatched": "%s mapped to nobody.", "import": "%s changed by the file.",
 	}[did]
 	if words != "" && n > 0 {
 		notice = fmt.Sprintf(words, things(n, "agent", "agents"))

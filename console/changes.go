@@ -30,10 +30,14 @@ type changesView struct {
 }
 
 // viewChanges puts changes in words.
-func (v *visit) viewChanges(all []control.Change) []changeView {
+func (v *visit) viewChanges(all []control.Change) ([]changeView, error) {
+	p, err := v.people()
+	if err != nil {
+		return nil, err
+	}
 	out := make([]changeView, 0, len(all))
 	for _, c := range all {
-		row := changeView{Change: c, Words: changeWords(c), By: c.By, Machine: c.By == schemas.ByConnector}
+		row := changeView{Change: c, Words: changeWords(c, p), By: "Token " + c.By, Machine: c.By == schemas.ByConnector}
 		if row.Machine {
 			row.By = "The connector"
 		}
@@ -45,7 +49,7 @@ func (v *visit) viewChanges(all []control.Change) []changeView {
 		}
 		out = append(out, row)
 	}
-	return out
+	return out, nil
 }
 
 // changes shows who changed what. The API filters by time; by whom is filtered
@@ -86,7 +90,11 @@ func (v *visit) changes() error {
 			}
 		}
 		if f.name == filter {
-			view.Rows = v.viewChanges(fit)
+			rows, err := v.viewChanges(fit)
+			if err != nil {
+				return err
+			}
+			view.Rows = rows
 		}
 		view.Tabs = append(view.Tabs, tab{f.words, len(fit), v.URL("by", f.name), f.name == filter})
 	}

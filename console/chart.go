@@ -110,16 +110,22 @@ func lineOfDay(all []control.Activity, date time.Time, zone *time.Location, bin 
 	}
 	slices.SortFunc(c.More, func(a, b moreMark) int { return slices.Compare([]byte(a.X), []byte(b.X)) })
 	last, room := -100.0, 4.5*float64(every) // what a label needs
+	labelled := every
+	for 100/total*float64(labelled) < room {
+		labelled *= 2
+	}
 	for h := range hours {
 		t, width := date.Add(time.Duration(h)*time.Hour).In(zone), at[h+1]-at[h]
 		if width < 1 {
 			c.Night = append(c.Night, part{"", share(100 * at[h] / total), share(100*width/total + .05)})
 		}
-		begins := width == 1 && t.Hour()%every == 0
+		begins := width == 1 && t.Hour()%labelled == 0
 		ends := every == 1 && width < 1 && h > 0 && at[h]-at[h-1] == 1
 		if x := 100 * at[h] / total; (begins || ends) && x-last >= room && x < 100-room/2 {
 			c.Hours = append(c.Hours, hourMark{share(x), t.Format("15:04")})
 			last = x
+		} else if width == 1 && t.Hour()%every == 0 {
+			c.Hours = append(c.Hours, hourMark{X: share(x)})
 		}
 	}
 	return c

@@ -113,8 +113,8 @@ func TestAConnectShowsItsSteps(t *testing.T) {
 func TestRefreshReconnectAndDisconnect(t *testing.T) {
 	bubble(t, func(t *testing.T, v *visitor) {
 		v.post(integration, "do", "refresh").leads(t, integration)
-		v.get(integration).shows(t, 200, "Refreshed. The agents below")
-		v.get(integration).hides(t, "Refreshed. The agents below")
+		v.get(integration).shows(t, 200, "Refreshed. Halo lists")
+		v.get(integration).hides(t, "Refreshed. Halo lists")
 		v.post(integration, "do", "reconnect").leads(t, integration)
 		v.get(integration).shows(t, 200, "Reconnected. Halo posts to a new webhook", "Connected, and all is well")
 		v.api.Do(func() {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -67,7 +68,10 @@ func (v *visit) connection() error {
 	if err := v.get("/changes", url.Values{"limit": {"6"}, "from": {v.now.AddDate(0, 0, -7).UTC().Format(time.RFC3339)}}, &changes); err != nil {
 		view.Unread = true
 	}
-	view.Changes = v.viewChanges(changes.Changes)
+	var err error
+	if view.Changes, err = v.viewChanges(changes.Changes); err != nil {
+		return err
+	}
 	for _, name := range []string{"reconnect", "refresh"} {
 		w := v.under(name)
 		switch {
@@ -80,7 +84,7 @@ func (v *visit) connection() error {
 			if view.Failed = w.Refusal(); view.Failed != nil {
 				view.Failed.Message = harmless.Text(view.Failed.Message)
 			} else {
-				v.Notice = map[string]string{"reconnect": "Reconnected. Halo posts to a new webhook from now on.", "refresh": "Refreshed. The agents below are those that Halo lists now."}[name]
+				v.Notice = map[string]string{"reconnect": "Reconnected. Halo posts to a new webhook from now on.", "refresh": fmt.Sprintf("Refreshed. Halo lists %s, of whom %s mapped.", things(view.Agents.Total, "agent", "agents"), are(view.Agents.Matched))}[name]
 			}
 		}
 	}

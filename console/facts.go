@@ -64,10 +64,10 @@ func (v *visit) factValue(name string, value any) string {
 		var parts []string
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			if n, ok := value[key].(float64); ok && n > 0 {
-				parts = append(parts, count(int64(n))+" "+strings.ToLower(skipOrAgent(key)))
+				parts = append(parts, skipOrAgent(key)+": "+count(int64(n)))
 			}
 		}
-		return strings.Join(parts, ", ")
+		return strings.Join(parts, "; ")
 	}
 	return ""
 }

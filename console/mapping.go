@@ -75,7 +75,7 @@ func (v *visit) agent(status int, view agentView) error {
 	}
 	if v.Notice, _ = v.outcome(); v.Notice != "" {
 		v.Notice = map[string]string{
-			"map": "Mapped. Tickets appear from now on.", "ignore": "Ignored.", "automatic": "Given back to matching.", "unmatched": "Mapped to nobody.",
+			"map": "Mapped. Tickets appear from now on.", "ignore": "Ignored.", "automatic": "Matched by e-mail from now on.", "unmatched": "Mapped to nobody.",
 		}[v.field("did")]
 	}
 	title := a.Name
@@ -166,7 +166,7 @@ func did(set string) string {
 	return set
 }
 
-// setMany ignores agents, ends their mappings, or gives them back. It asks first
+// setMany ignores agents, ends their mappings, or lets them be matched again. It asks first
 // where mappings end, with their number.
 func (v *visit) setMany(set string, chosen []control.Agent) error {
 	ends, all := 0, make([]control.Assignment, 0, len(chosen))
@@ -223,7 +223,7 @@ func (v *visit) changeAgent() error {
 			typed := strings.TrimSpace(v.r.PostFormValue("who"))
 			found, near := p.find(typed)
 			if found == "" {
-				view := agentView{Typed: typed, Near: near, Error: "Nobody in WorkSights has this e-mail or user id."}
+				view := agentView{Typed: typed, Near: near, Error: "Nobody in WorkSights has this e-mail or user id. Whoever is not in WorkSights yet has to be added there first."}
 				if typed == "" {
 					view.Error = "Enter an e-mail or a user id."
 				}

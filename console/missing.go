@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,9 +17,11 @@ import (
 // missingView is the page that finds out why something is missing.
 type missingView struct {
 	Questions  []questionView
-	Ticket     string // as it was typed
-	Bad        string // why it is no ticket's number
-	Events     []eventView
+	Ticket     string      // as it was typed
+	Bad        string      // why it is no ticket's number
+	Events     []eventView // those that are not shown come first
+	Hidden     int         // of them
+	Shown      int
 	More       bool // there are more events of the ticket than are shown
 	Searched   bool
 	Deliveries []deliveryView
@@ -43,6 +46,8 @@ type eventView struct {
 	Agent    string
 	User     string
 	Unread   bool
+
+	AgentPath string // where Halo lists him
 }
 
 type deliveryView struct {
@@ -106,9 +111,20 @@ func (v *visit) lookUp(view *missingView) error {
 		if err := v.get("/events/"+url.PathEscape(e.ID), nil, &why); err != nil {
 			row.Unread = true
 		}
-		row.Why, row.Arrivals = why.Why, why.Arrivals
+		for _, sentence := range why.Why {
+			row.Why = append(row.Why, people.named(sentence))
+		}
+		row.Arrivals = why.Arrivals
+		if a, listed := people.agents[e.Agent]; listed {
+			row.AgentPath = v.agentRow(a, people).Path
+		}
+		if view.Shown++; e.Outcome != control.OutcomeActivity {
+			view.Shown--
+			view.Hidden++
+		}
 		view.Events = append(view.Events, row)
 	}
+	slices.SortStableFunc(view.Events, func(a, b eventView) int { return cmp.Compare(b.Outcome, a.Outcome) })
 	return nil
 }
 
@@ -207,6 +223,24 @@ func (p people) user(id schemas.UserID) string {
 		return a.Name
 	}
 	return p.address(id)
+}
+
+var idInText = regexp.MustCompile(`\b([Aa]gent|user) ([^\s,.]+)`)
+
+// named is a sentence of the API with names beside the ids that it gives.
+func (p people) named(sentence string) string {
+	return idInText.ReplaceAllStringFunc(sentence, func(said string) string {
+		what, id, _ := strings.Cut(said, " ")
+		if n, err := strconv.ParseUint(id, 10, 63); err == nil && strings.EqualFold(what, "agent") {
+			if a, ok := p.agents[schemas.AgentID(n)]; ok && a.Name != "" {
+				return a.Name
+			}
+		}
+		if e := p.emails[schemas.UserID(id)]; e != "" && what == "user" {
+			return e
+		}
+		return said
+	})
 }
 
 // address is a user's e-mail, or his id where there is none.

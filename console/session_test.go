@@ -137,7 +137,7 @@ func TestALinkOpensOnce(t *testing.T) {
 	if got := a.Header.Get("Refresh"); got != "0; url=/console/northwind/agents" {
 		t.Errorf("Refresh: %q", got)
 	}
-	v.get("/console/northwind/agents").shows(t, 200, "Accept 15 suggestions")
+	v.get("/console/northwind/agents").shows(t, 200, "Accept 15 sure suggestions")
 	v.get("/console/northwind/connect").shows(t, 403, "Your sign-in allows you to look and map agents")
 	v.get("/console/fresh/connection").shows(t, 404)
 

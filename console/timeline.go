@@ -30,6 +30,7 @@ type timelineView struct {
 	Score        float64 // of what is shown
 	Broad, Small dayChart
 	People       []personRow // who may be chosen
+	Q            string      // what their names are searched for
 	Choices      []choice
 	Cut          bool // there are more than are shown
 }
@@ -169,7 +170,7 @@ func (p people) choices(current string) []choice {
 // choose lists who was active on the day, and then who else is mapped.
 func (v *visit) choose(view timelineView, p people, date time.Time) error {
 	var summary control.Summary
-	q := url.Values{"from": {date.UTC().Format(time.RFC3339)}, "to": {date.AddDate(0, 0, 1).UTC().Format(time.RFC3339)}, "zone": {v.Zone()}}
+	q := url.Values{"from": {date.UTC().Format(time.RFC3339)}, "to": {date.AddDate(0, 0, 1).UTC().Format(time.RFC3339)}, "zone": {v.Zone()}, "limit": {"1000"}}
 	if err := v.get("/summary", q, &summary); err != nil {
 		return err
 	}
@@ -186,5 +187,10 @@ func (v *visit) choose(view timelineView, p people, date time.Time) error {
 	}
 	slices.SortFunc(rest, func(a, b personRow) int { return cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
 	view.People = append(view.People, rest...)
+	view.All, view.Q = len(view.People), v.field("q")
+	needle := strings.ToLower(strings.TrimSpace(view.Q))
+	view.People = slices.DeleteFunc(view.People, func(r personRow) bool {
+		return !strings.Contains(strings.ToLower(r.Name+"\n"+r.Address), needle)
+	})
 	return v.show(http.StatusOK, "people", "Timeline", view)
 }

@@ -85,9 +85,9 @@ func agentReason(a control.Agent) string {
 	case control.NoUser:
 		return "No user with this e-mail"
 	case control.SharedEmail:
-		return "Two agents share this e-mail"
+		return "Several agents share this e-mail"
 	case control.AmbiguousEmail:
-		return "Two users have this e-mail"
+		return "Several users have this e-mail"
 	case control.ByHand:
 		return "Set by hand"
 	case control.Disabled:
@@ -169,8 +169,8 @@ func problemWords(code string) string {
 }
 
 // changeWords say what somebody did, or what happened.
-func changeWords(c control.Change) string {
-	agent := fmt.Sprintf("agent %d", c.Agent)
+func changeWords(c control.Change, p people) string {
+	agent := p.agent(c.Agent)
 	switch c.Change {
 	case "connect":
 		return "Connected HaloPSA"
@@ -181,13 +181,16 @@ func changeWords(c control.Change) string {
 	case "disconnect":
 		return "Disconnected HaloPSA"
 	case "map":
+		if c.User != "" {
+			return "Mapped " + agent + " to " + p.address(c.User)
+		}
 		return "Mapped " + agent
 	case "unmap":
 		return "Ended the mapping of " + agent
 	case "ignore":
 		return "Ignored " + agent
 	case "automatic":
-		return "Gave " + agent + " back to matching"
+		return "Let " + agent + " be matched by e-mail"
 	case "users":
 		return "Changed the user directory"
 	case "erase":

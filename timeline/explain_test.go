@@ -59,7 +59,7 @@ func TestAnEventIsExplained(t *testing.T) {
 	}{
 		{"an activity that arrived twice", repeated, arrived{facts: &schemas.Event{EventTime: repeated.OccurredAt}, n: 2}, []control.Interval{{UserID: repeated.User}}, nil, 2, "It arrived 2 times"},
 		{"one that Kafka no longer has", repeated, arrived{}, nil, control.ErrUnknownAgent, 1, "Kafka no longer has"},
-		{"a skip of an agent who was mapped later", unmapped, arrived{facts: &schemas.Event{EventTime: unmapped.OccurredAt}, n: 1}, []control.Interval{{From: later}}, nil, 1, "He was mapped on " + later.Format(time.DateOnly)},
+		{"a skip of an agent who was mapped later", unmapped, arrived{facts: &schemas.Event{EventTime: unmapped.OccurredAt}, n: 1}, []control.Interval{{From: later}}, nil, 1, "The agent was mapped on " + later.Format(time.DateOnly)},
 		{"a skip of one who still is not", unmapped, arrived{facts: &schemas.Event{EventTime: schemas.Epoch}, n: 1}, nil, nil, 1, "Halo gave no time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

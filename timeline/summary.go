@@ -15,8 +15,8 @@ import (
 	"github.com/worksights/halo-connector/schemas"
 )
 
-// mostRanked is how long the lists of a summary are.
-const mostRanked = 100
+// mostRanked bounds the lists of a summary.
+const mostRanked = 1000
 
 // Summary counts what occurred from from on and before to, in the days and hours
 // of a zone.

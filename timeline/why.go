@@ -21,7 +21,7 @@ func why(e control.Explanation) []string {
 	case schemas.Unmapped:
 		say("Agent %d was mapped to nobody when the event arrived, at %s.", o.Agent, moment(o.ReceivedAt))
 		if from, ok := mappedLater(e); ok {
-			say("He was mapped on %s. A mapping holds for events that arrive after it; what came before stays uncredited.", moment(from))
+			say("The agent was mapped on %s. A mapping holds for events that arrive after it; what came before stays uncredited.", moment(from))
 		} else {
 			say("Map the agent, and events that arrive from then on are credited.")
 		}

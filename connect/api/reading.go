@@ -110,15 +110,17 @@ func readingRoutes(a *API) {
 	add(a, route{
 		method: "GET", path: tenantPath + "/summary", id: "getSummary", scope: access.Read, everywhere: true,
 		summary: "Counts for plots: by day, by hour and weekday, by user, and what share became activities",
-		about:   "from and to are of occurred_at: the last 30 days, at most 400.",
+		about:   "from and to are of occurred_at: the last 30 days, at most 400. users and agents_skipped are the first of them, by score and by events.",
 		says:    "The summary",
 	}, func(ctx context.Context, c *call, in *struct {
 		InTenant
 		InRange
-		Zone string `query:"zone" maxLength:"64" default:"UTC" example:"Europe/Berlin" doc:"Whose days and hours: a name of IANA's time zone database"`
+		Zone  string `query:"zone" maxLength:"64" default:"UTC" example:"Europe/Berlin" doc:"Whose days and hours: a name of IANA's time zone database"`
+		Limit int64  `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"The most users and the most agents"`
 	},
 	) (*answer[control.Summary], error) {
 		s, err := a.summary(ctx, c.tenant, in.InRange, in.Zone)
+		s.Users, s.AgentsSkipped = s.Users[:min(len(s.Users), int(in.Limit))], s.AgentsSkipped[:min(len(s.AgentsSkipped), int(in.Limit))]
 		s.ByDay, s.Users, s.AgentsSkipped = orNone(s.ByDay), orNone(s.Users), orNone(s.AgentsSkipped)
 		if s.Coverage.Skipped == nil {
 			s.Coverage.Skipped = map[schemas.Reason]int64{}

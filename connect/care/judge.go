@@ -127,7 +127,7 @@ func (c *Care) judge(s *ledger.Snapshot) verdict {
 	if agents, events := c.cost(s); events > 0 {
 		say(control.SeverityWarning, "agents_unmatched", fmt.Sprintf("%s with events %s mapped to no WorkSights user: %s of the last seven days made no activity.",
 			those(agents, "agent", "agents"), isAre(agents), those(int(events), "event", "events")),
-			"Map these agents, or ignore them. What arrived before stays off the timeline: there is no backfill.")
+			"Map these agents, or ignore them; whoever is not in WorkSights yet has to be added there first. What arrived before stays off the timeline: there is no backfill.")
 	}
 	if r := c.refusals(s.Tenant); r.Deliveries > 0 {
 		say(control.SeverityWarning, "deliveries_refused", fmt.Sprintf("%s of the last day could not be taken; the last on %s: %s.",

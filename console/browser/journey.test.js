@@ -129,7 +129,7 @@ for (const [way, use, options] of [['mouse', mouse, {}], ['keyboard', keyboard, 
       // is mapped by hand, ten are ignored in bulk.
       await open('User mapping')
       await heading('10 of 60 agents mapped')
-      await press(page.getByRole('button', { name: /^Accept \d+ suggestions$/ }))
+      await press(page.getByRole('button', { name: /^Accept \d+ sure suggestions$/ }))
       await heading('40 of 60 agents mapped')
       await press(link('Trainee 1'))
       await type(page.getByLabel('E-mail or user id'), 'amara.nwosu@worksights.example')
@@ -183,7 +183,7 @@ for (const [way, use, options] of [['mouse', mouse, {}], ['keyboard', keyboard, 
         return page.getByText(/Nothing happened/).first().isVisible()
       })
       await open('Changes')
-      await page.getByText('Mapped agent 42').first().waitFor()
+      await page.getByText('Mapped Trainee 1').first().waitFor()
       await press(button('Sign out'))
       await page.getByText('You are signed out.').waitFor()
       assert.deepEqual(complaints.filter((line) => !/status of (410|503)/.test(line)), [])
