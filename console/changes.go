@@ -37,7 +37,7 @@ func (v *visit) viewChanges(all []control.Change) ([]changeView, error) {
 	}
 	out := make([]changeView, 0, len(all))
 	for _, c := range all {
-		row := changeView{Change: c, Words: changeWords(c, p), By: "Token " + c.By, Machine: c.By == schemas.ByConnector}
+		row := changeView{Change: c, Words: changeWords(c, p), By: c.By, Machine: c.By == schemas.ByConnector}
 		if row.Machine {
 			row.By = "The connector"
 		}

@@ -347,9 +347,9 @@ func names(agents []namedCount) string {
 	for _, a := range agents[:min(len(agents), most)] {
 		name := a.Name
 		if name == "" {
-			name = "not in the list of agents"
+			name = "somebody who is not listed"
 		}
-		parts = append(parts, fmt.Sprintf("%d (%s, %s)", a.Agent, name, those(int(a.Events), "event", "events")))
+		parts = append(parts, fmt.Sprintf("%s (agent %d, %s)", name, a.Agent, those(int(a.Events), "event", "events")))
 	}
 	if more := len(agents) - most; more > 0 {
 		parts = append(parts, fmt.Sprintf("%d more", more))

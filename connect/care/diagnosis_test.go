@@ -93,7 +93,7 @@ func TestADiagnosisNamesTheCauseAndTheNextStep(t *testing.T) {
 				in.hand("acme", 2, "=unmatched")
 				skipped(42, schemas.Unmapped, 5, care.AgentCount{Agent: 2, Events: 4}, care.AgentCount{Agent: 77, Events: 1})(w, in)
 			}, activity,
-			"5 events of the last seven days had agents who are mapped to no WorkSights user: 2 (Ada Example, 4 events), 77 (not in the list of agents, 1 event).",
+			"5 events of the last seven days had agents who are mapped to no WorkSights user: Ada Example (agent 2, 4 events), somebody who is not listed (agent 77, 1 event).",
 			"Map these agents. What arrived before stays off the timeline",
 		},
 		"agent unmapped, agents": {

@@ -192,7 +192,7 @@ func (t *Tenant) fill(now time.Time) {
 			Facts:    map[string]any{"agents": 119, "matched": 82, "unmatched": 22, "ignored": 15, "listed_at": now.Add(-time.Hour).Format(time.RFC3339), "users": 119, "unmatched_because": map[string]int{"no_user": 15, "no_email": 5, "ambiguous_email": 2}},
 		},
 		{
-			ID: control.ActivityMissing, Finding: "312 events of the last seven days had agents who are mapped to no WorkSights user: 11 (Ben Moreau, 90 events), 19 (Jonas Duval, 76 events).",
+			ID: control.ActivityMissing, Finding: "312 events of the last seven days had agents who are mapped to no WorkSights user: Ben Moreau (agent 11, 90 events), Jonas Duval (agent 19, 76 events).",
 			NextStep: "Map these agents. What arrived before stays off the timeline: there is no backfill.",
 			Facts:    map[string]any{"days": 7, "activities": 3906, "skipped": map[string]int{"unmapped": 312, "unassigned": 41}, "unmapped_agents": []map[string]any{{"agent_id": 11, "name": "Ben Moreau", "events": 90}}},
 		},
