@@ -77,9 +77,10 @@ console-test: build chromium console/browser/node_modules/.package-lock.json ## 
 clients: ## make clients of the API in Go and TypeScript from its document, and call it with them; needs npm and the network
 	$(GO) test -tags clients -count=1 -timeout 20m -run ClientIsMade ./connect/api
 
+FAULT ?=
 .PHONY: drill
-drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 15 minutes
-	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend
+drill: engine prometheus ## cause every fault that an alert is for, under a real Prometheus; see it fire and end; root, 20 minutes; FAULT=regexp for some
+	$(GO) test -tags '$(TAGS) drill' -count=1 -v -run '^TestDrill$$' -timeout 40m ./cmd/internal/endtoend -args -fault '$(FAULT)'
 
 # A seed decides what happens and when; STEPS is how many things happen.
 SEEDS ?= 300

@@ -18,6 +18,7 @@ type metrics struct {
 	freshness prometheus.Observer
 	dead      prometheus.Counter
 	lag       *prometheus.GaugeVec
+	copies    *prometheus.GaugeVec // by state
 	waiting   *metric.Waiting
 	balance   metric.Balance
 	breaches  map[metric.Promise]prometheus.Counter
@@ -38,11 +39,16 @@ func newMetrics(reg prometheus.Registerer, topics ...string) *metrics {
 		freshness: metric.Freshness(reg).WithLabelValues(stage),
 		dead:      metric.Dead(reg).WithLabelValues(stage),
 		lag:       metric.Lag(reg),
-		waiting:   metric.NewWaiting(reg, topics...),
-		balance:   metric.NewBalance(reg, stage),
-		breaches:  metric.Breaches(reg, stage, metric.Kept, metric.Repeatable, metric.Apart),
-		repeats:   make(map[verdict]prometheus.Counter),
-		topics:    topics,
+		copies: metric.Register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "halo_sink_replicas",
+			Help: "Replicas of the table, all and active, as the server sees them to which the sink is connected; 1 where it is not replicated. " +
+				"Not how many have a row when its insert is answered: that is one, or insert_quorum. Absent while the server does not say.",
+		}, []string{"state"})),
+		waiting:  metric.NewWaiting(reg, topics...),
+		balance:  metric.NewBalance(reg, stage),
+		breaches: metric.Breaches(reg, stage, metric.Kept, metric.Repeatable, metric.Apart),
+		repeats:  make(map[verdict]prometheus.Counter),
+		topics:   topics,
 	}
 	failures := metric.Register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "halo_sink_failures_total",

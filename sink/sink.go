@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/worksights/halo-connector/internal/clickhouse"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/internal/metric"
 	"github.com/worksights/halo-connector/internal/tracing"
@@ -28,6 +29,8 @@ type Config struct {
 	BatchWait time.Duration // least time from the start of one insert to that of the next, unless the batch is full
 	Drain     time.Duration // how long Run goes on appending what it has in hand after its context is done; 0: DefaultDrain
 	Tracer    trace.Tracer  // of the rows that are being followed; nil: none is
+	// Copies asks on how many replicas the table is; nil: nobody wants to know.
+	Copies func(context.Context) (clickhouse.Copies, error)
 }
 
 // Clients are the sink's ways to Kafka. Consumer was made with the Opts of
@@ -96,14 +99,15 @@ func (s *Sink) Run(ctx context.Context) error {
 	defer kafka.Leave(s.consumer)
 	work, end := outlive(ctx, s.cfg.Drain)
 	defer end()
-	var lag sync.WaitGroup
+	var beside sync.WaitGroup
 	lctx, stop := context.WithCancel(work)
-	lag.Go(func() {
-	lag.Go(func() {
+	beside.Go(func() {
 		kafka.WatchLag(lctx, s.consumer, s.member, s.metrics.lag, s.metrics.waiting, s.cfg.Topics.Activities, s.cfg.Topics.Skipped)
 	})
-	})
-	defer lag.Wait()
+	if s.cfg.Copies != nil {
+		beside.Go(func() { s.watchCopies(lctx) })
+	}
+	defer beside.Wait()
 	defer stop()
 
 	var under *insert // nil: none is under way

@@ -58,6 +58,7 @@ func (o *outage) phases() []phase {
 			during: []string{"HaloClickHouseTrouble", "HaloLag", "HaloStuck"},
 			after:  []string{"HaloFreshnessBurnFast", "HaloFreshnessBurnSlow"},
 		}},
+		{o.timelinesOfAHangingStore()},
 		{{
 			fault:  "events are deleted from Kafka before the processor comes to them",
 			cause:  o.deleteUnread,
@@ -82,6 +83,7 @@ func (o *outage) phases() []phase {
 			o.repeated("somebody guesses secrets", "HaloGuesses", o.guess),
 			o.repeated("bodies are cut off on their way", "HaloDeliveriesRefused", o.sendHalf),
 			o.repeated("Halo sends events of no known kind", "HaloRefusedEvents", o.sendUnknown),
+			o.repeated("a tenant sends far more than it may", "HaloThrottled", o.flood),
 			{
 				fault:  "a webhook is switched off in Halo",
 				cause:  func() { o.off.switchWebhook(true) },
@@ -92,7 +94,7 @@ func (o *outage) phases() []phase {
 				fault:  "a client secret is changed in Halo",
 				cause:  func() { o.refused.sim.RotateSecret("another"); o.refused.sim.ExpireTokens() },
 				heal:   func() { o.refused.sim.RotateSecret("secret-refused") },
-				during: []string{"HaloConnectionRefused"},
+				during: []string{"HaloConnectionRefused", "HaloChecksStale"},
 			},
 			{
 				fault:  "nothing comes from a tenant that was never quiet for long",
@@ -338,6 +340,44 @@ func (o *outage) sendUnknown(n int) {
 	body := append(append([]byte("["), bytes.Join(items, []byte(","))...), ']')
 	if status, answer := o.busy.post(o.t.Context(), body); status != 200 && o.t.Context().Err() == nil {
 		o.t.Errorf("events of an unknown kind were answered %d %s", status, answer)
+	}
+}
+
+// flood sends what the rate allows in ten seconds, and so is refused afterwards.
+func (o *outage) flood(n int) {
+	items := make([][]byte, 2000)
+	for i := range items {
+		items[i] = fmt.Appendf(nil, `{"id":"f-%d-%d","event":"Ticket Logged","object_id":%d,"ticket":{"id":%d}}`, n, i, 1+i, 1+i)
+	}
+	body := append(append([]byte("["), bytes.Join(items, []byte(","))...), ']')
+	if status, answer := o.off.post(o.t.Context(), body); status != 200 && status != 429 && o.t.Context().Err() == nil {
+		o.t.Errorf("a flood was answered %d %s", status, answer)
+	}
+}
+
+// timelinesOfAHangingStore has a dozen people look at a timeline, one a second,
+// while ClickHouse is there and answers nobody: they wait, and are told that we
+// cannot.
+func (o *outage) timelinesOfAHangingStore() drill {
+	ctx, end := context.WithCancel(o.t.Context())
+	var people sync.WaitGroup
+	return drill{
+		fault: "ClickHouse hangs, and timelines are asked for",
+		cause: func() {
+			o.clickhouse.freeze()
+			for range 12 {
+				people.Go(func() {
+					for ctx.Err() == nil {
+						_, _, _ = o.tryAPI(ctx, "GET", o.busy.path("/timeline?user=user-10"), nil) // that it fails is the point
+					}
+				})
+				pause(o.t, time.Second)
+			}
+		},
+		heal: func() { end(); people.Wait(); o.clickhouse.thaw() },
+		during: []string{
+			"HaloControlUnavailableBurnFast", "HaloControlUnavailableBurnSlow", "HaloControlLateBurnFast", "HaloControlLateBurnSlow",
+		},
 	}
 }
 

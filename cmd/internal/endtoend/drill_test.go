@@ -3,6 +3,7 @@
 package endtoend
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -60,9 +61,11 @@ func TestDrill(t *testing.T) {
 	phases := o.phases()
 	everyAlertHasADrill(t, string(rules), phases)
 
-	targets := map[string]string{"local": s.addr(9090)}
+	phases = chosen(t, phases)
+
+	targets := map[string]string{"halo-local": s.addr(9090)}
 	for i, stage := range []string{"ingest", "processor", "sink", "connect"} {
-		targets[stage] = s.addr(9101 + i)
+		targets["halo-"+stage] = s.addr(9101 + i)
 	}
 	w := watchAlerts(t, prometheustest.Start(t, prometheustest.Config{
 		Interval: 500 * time.Millisecond, Lookback: 5 * time.Minute / drillScale, Rules: scaled(t, string(rules)), Targets: targets,
@@ -81,6 +84,26 @@ func TestDrill(t *testing.T) {
 		return nil
 	})
 	t.Log(w.report(phases))
+}
+
+var only = flag.String("fault", "", "the drill causes only the faults whose alerts match this expression")
+
+// chosen are the phases with a fault that was asked for, all where none was.
+func chosen(t *testing.T, phases []phase) (some []phase) {
+	t.Helper()
+	wanted, err := regexp.Compile(*only)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range phases {
+		if p = slices.DeleteFunc(p, func(d drill) bool { return !slices.ContainsFunc(d.alerts(), wanted.MatchString) }); len(p) > 0 {
+			some = append(some, p)
+		}
+	}
+	if len(some) == 0 {
+		t.Fatalf("no alert is like %q", *only)
+	}
+	return some
 }
 
 // everyAlertHasADrill holds the phases to the rules, both ways.
@@ -102,7 +125,7 @@ func everyAlertHasADrill(t *testing.T, rules string, phases []phase) {
 
 // A duration of the rules: a range, how long a condition must hold, or one of
 // the thresholds that are minutes of waiting, in seconds.
-var ruleTime = regexp.MustCompile(`(\[|\bfor: |halo_consumer_lag_seconds\) > |last_delivery_timestamp_seconds\) < |process_start_time_seconds\{[^}]*\} < )(\d+)([smhd]?)`)
+var ruleTime = regexp.MustCompile(`(\[|\bfor: |halo_consumer_lag_seconds\) > |time\(\) - |last_delivery_timestamp_seconds\) < |process_start_time_seconds\{[^}]*\} < )(\d+)([smhd]?)`)
 
 // scaled are the rules with all durations in the scale of the drill.
 func scaled(t *testing.T, rules string) string {
@@ -122,8 +145,8 @@ func scaled(t *testing.T, rules string) string {
 		}
 		return fmt.Sprintf("%s%dms", m[1], d.Milliseconds())
 	})
-	if thresholds != 4 {
-		t.Fatalf("%d thresholds of the rules are minutes of waiting, want the 4 that are known", thresholds)
+	if thresholds != 5 {
+		t.Fatalf("%d thresholds of the rules are minutes of waiting, want the 5 that are known", thresholds)
 	}
 	return rules
 }

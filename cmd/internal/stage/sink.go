@@ -47,6 +47,7 @@ func Sink(ctx context.Context, cfg config.Sink, log *slog.Logger, reg *prometheu
 		BatchRows: cfg.BatchRows,
 		BatchWait: cfg.BatchWait,
 		Tracer:    traces.Tracer(),
+		Copies:    func(ctx context.Context) (clickhouse.Copies, error) { return clickhouse.Replicas(ctx, conn) },
 	}, sink.Clients{Consumer: consumer, Member: member, Producer: producer}, erasures, sink.NewClickHouse(conn), log, reg)
 	w, watching := watch("sink", client, log, reg, kafka.Needs{
 		Read: []string{topics.Activities, topics.Skipped, topics.Erasures}, Write: []string{topics.Dead}, Tables: []string{topics.Erasures},

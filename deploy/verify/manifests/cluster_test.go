@@ -1,7 +1,10 @@
 package manifests
 
 import (
+	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"reflect"
 	"regexp"
 	"slices"
@@ -57,44 +60,59 @@ func TestBudgetsAndScalersAreOfStagesThatThereAre(t *testing.T) {
 	}
 }
 
-// TestTheAlertsOfKubernetesAreThoseOfPrometheus: with "-args write" it makes
-// them so.
+// TestTheAlertsOfKubernetesAreThoseOfPrometheus: one file is the source of both, by
+// the script that also writes them for somebody else's jobs and runbook.
 func TestTheAlertsOfKubernetesAreThoseOfPrometheus(t *testing.T) {
-	const file = kubernetes + "monitoring/prometheusrule.yaml"
-	b, err := os.ReadFile(deploy + "/prometheus/rules.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if os.Args[len(os.Args)-1] == "write" {
-		head := "# Made of deploy/prometheus/rules.yml by go generate; change that file.\n" +
-			"apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: halo-connector\nspec:\n"
-		body := regexp.MustCompile(`(?m)^(.+)$`).ReplaceAllString(string(b), "  $1")
-		if err := os.WriteFile(file, []byte(head+body), 0o644); err != nil {
-			t.Fatal(err)
+	script := func(kind string, env ...string) []byte {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), deploy+"/prometheus/rules.sh", kind)
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("rules.sh %s %v: %v", kind, env, err)
 		}
-		return
+		return out
 	}
-	var source struct {
+	for kind, file := range map[string]string{"prometheus": deploy + "/prometheus/rules.yml", "kubernetes": kubernetes + "monitoring/prometheusrule.yaml"} {
+		if b, err := os.ReadFile(file); err != nil || !bytes.Equal(b, script(kind)) {
+			t.Errorf("%s is not what rules.sh writes, %v: go generate ./manifests in deploy/verify", file, err)
+		}
+	}
+
+	var source, made struct {
 		Groups []any `json:"groups"`
 	}
-	if err := yaml.UnmarshalStrict(b, &source); err != nil {
+	if err := yaml.UnmarshalStrict(script("prometheus", "RUNBOOK_URL=https://wiki.example.com/halo", "JOB_PREFIX=work."), &source); err != nil {
 		t.Fatal(err)
-	}
-	if len(source.Groups) == 0 {
-		t.Fatal("there are no alerts: this proves nothing")
 	}
 	c := &cluster{}
-	made, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	c.decode(t, "rules.sh kubernetes", script("kubernetes", "RUNBOOK_URL=https://wiki.example.com/halo", "JOB_PREFIX=work."))
+	if c.rules["halo-connector"] == nil || len(source.Groups) == 0 {
+		t.Fatal("there are no alerts: this proves nothing")
 	}
-	c.decode(t, file, made)
-	if got := c.rules["halo-connector"]; got == nil || !reflect.DeepEqual(got.Spec.Groups, source.Groups) {
-		t.Error("prometheusrule.yaml is not rules.yml: go generate ./manifests in deploy/verify")
+	if made.Groups = c.rules["halo-connector"].Spec.Groups; !reflect.DeepEqual(made, source) {
+		t.Error("the two forms do not say the same")
+	}
+	text := fmt.Sprint(source)
+	for _, old := range []string{"runbook.md", "halo-("} {
+		if strings.Contains(text, old) {
+			t.Errorf("with an address and a prefix of one's own, the rules still say %q", old)
+		}
+	}
+	for _, own := range []string{"https://wiki.example.com/halo#halokept", `job=~"work.(`} {
+		if !strings.Contains(text, own) {
+			t.Errorf("the rules do not say %q", own)
+		}
+	}
+	for _, bad := range []string{"JOB_PREFIX=a|b", `RUNBOOK_URL=https://a"b`} {
+		cmd := exec.CommandContext(t.Context(), deploy+"/prometheus/rules.sh")
+		if cmd.Env = append(os.Environ(), bad); cmd.Run() == nil {
+			t.Errorf("%s was taken", bad)
+		}
 	}
 }
 
-//go:generate go test -tags synctests -run TestTheAlertsOfKubernetesAreThoseOfPrometheus . -args write
+//go:generate sh -c "../../prometheus/rules.sh kubernetes > ../../kubernetes/monitoring/prometheusrule.yaml"
 
 func TestPrometheusFindsEveryStage(t *testing.T) {
 	c := rendered(t, "example")
@@ -111,6 +129,9 @@ func TestPrometheusFindsEveryStage(t *testing.T) {
 		}
 		if s.Labels[m.Spec.JobLabel] != name {
 			t.Errorf("Service %s has no label %s, and its series no job", name, m.Spec.JobLabel)
+		}
+		if r := m.Spec.Endpoints[0].Relabelings; len(r) != 1 || r[0].TargetLabel != "job" || r[0].Replacement != "halo-$1" {
+			t.Errorf("%+v: the rules look for jobs behind halo-", r)
 		}
 		found := false
 		for _, p := range s.Spec.Ports {

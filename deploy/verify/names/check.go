@@ -15,10 +15,10 @@ import (
 var given = []string{"up", "ALERTS"}
 
 // attached are the labels that a scrape adds.
-var attached = []string{"job", "instance", "namespace", "pod", "le", "__name__"}
+var attached = []string{"job", "instance", "cluster", "namespace", "pod", "le", "__name__"}
 
 // open are labels whose values are not all there from the start.
-var open = []string{"tenant", "topic", "client", "node_id", "state", "cause", "component", "store"}
+var open = []string{"tenant", "topic", "client", "node_id", "state", "cause", "component", "store", "code"}
 
 // Record adds a series that a rule records, with the labels that it may have.
 func (k Known) Record(name string, labels ...string) {

@@ -21,12 +21,12 @@ type Rules struct {
 
 // Rule is an alert or a recorded series.
 type Rule struct {
-	Alert       string            `json:"alert"`
-	Record      string            `json:"record"`
+	Alert       string            `json:"alert,omitempty"`
+	Record      string            `json:"record,omitempty"`
 	Expr        string            `json:"expr"`
-	For         string            `json:"for"`
-	Labels      map[string]string `json:"labels"`
-	Annotations map[string]string `json:"annotations"`
+	For         string            `json:"for,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
 // Cases is a file for promtool test rules.

@@ -11,7 +11,10 @@ import (
 	"github.com/worksights/halo-connector/internal/metric"
 )
 
-const deploy = "../.."
+const (
+	deploy  = "../.."
+	runbook = "https://github.com/worksights/halo-connector/blob/main/deploy/runbook.md"
+)
 
 func read(t *testing.T) (Rules, Cases) {
 	t.Helper()
@@ -101,10 +104,10 @@ func TestWhoeverIsWokenFindsWhatToDo(t *testing.T) {
 		if severity != "page" && severity != "ticket" {
 			t.Errorf("%s has the severity %q, want page or ticket", r.Alert, severity)
 		}
-		anchor, ok := strings.CutPrefix(r.Annotations["runbook"], "runbook.md#")
+		anchor, ok := strings.CutPrefix(r.Annotations["runbook_url"], runbook+"#")
 		section, there := sections[anchor]
 		if !ok || !there {
-			t.Errorf("%s: the runbook has no section %q", r.Alert, r.Annotations["runbook"])
+			t.Errorf("%s: the runbook has no section %q", r.Alert, r.Annotations["runbook_url"])
 			continue
 		}
 		for _, part := range []string{"**" + strings.ToUpper(severity[:1]) + severity[1:] + ".**", "- *See:*", "- *Do:*", "- *Ends:*"} {
@@ -204,16 +207,43 @@ func TestTheCasesAreOfTheseRules(t *testing.T) {
 	}
 }
 
+// TestPromtoolAgrees runs the cases alert by alert, each with the rules that it
+// needs: promtool would evaluate all rules for every minute of every case.
 func TestPromtoolAgrees(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
+	promtool(t, deploy+"/prometheus", "check", "config", "prometheus.yml")
+	promtool(t, deploy+"/prometheus", "check", "rules", "rules.yml")
+	rules, cases := read(t)
+	run := 0
+	for _, r := range rules.alerts() {
+		var its []Case
+		for _, c := range cases.Tests {
+			if strings.HasPrefix(c.Name, r.Alert+" ") {
+				if firing, quiet := c.shows(r.Alert); !firing && !quiet {
+					t.Errorf("%q is not about its alert", c.Name)
+				}
+				its = append(its, c)
+			}
+		}
+		run += len(its)
+		dir := t.TempDir()
+		write(t, dir+"/rules.yml", map[string]any{"groups": []any{map[string]any{"name": "needed", "rules": rules.needed(r)}}})
+		write(t, dir+"/cases.yml", Cases{RuleFiles: []string{"rules.yml"}, EvaluationInterval: cases.EvaluationInterval, Tests: its})
+		promtool(t, dir, "test", "rules", "cases.yml")
+	}
+	if run != len(cases.Tests) {
+		t.Errorf("%d of %d cases begin with the name of an alert", run, len(cases.Tests))
+	}
+}
+
+func promtool(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	path, err := exec.LookPath("promtool")
 	if err != nil {
 		t.Skip("NOT CHECKED: promtool is not installed here; make verify installs it or says how")
 	}
-	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
-		cmd := exec.CommandContext(t.Context(), promtool, args...)
-		cmd.Dir = deploy + "/prometheus"
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
