@@ -53,9 +53,23 @@ prometheus:
 	  || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq prometheus >/dev/null; } \
 	  || { echo "prometheus and promtool are needed: install Debian's package prometheus, or put both on the PATH" >&2; exit 1; }
 
+.PHONY: modules
+modules: ## what is in the programs: modules, versions, checksums, licences, into dist/modules.txt; fails at a licence that we do not take
+	@mkdir -p dist
+	@./scripts/licences.sh > dist/modules.txt
+	@echo "$$(wc -l < dist/modules.txt) modules in dist/modules.txt, each under a licence that we take"
+
+.PHONY: reproducible
+reproducible: ## build a program twice, from two folders: the same bytes
+	@./scripts/reproducible.sh
+
+.PHONY: vulnerabilities
+vulnerabilities: ## ask the Go vulnerability database about what the programs call; says NOT CHECKED where it is not reached
+	@./scripts/vulnerabilities.sh v1.9.0
+
 # -count=1: go test does not see that a file outside of the module has changed.
 .PHONY: verify
-verify: engine prometheus console-test ## the files of deploy/ (alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries) and the console
+verify: engine prometheus console-test modules reproducible ## the files of deploy/ (alerts, dashboards, Compose, Kubernetes, ACLs, grants, queries) and the console
 	cd deploy/verify && $(GO) test -tags $(TAGS) -count=1 -timeout 20m ./...
 
 .PHONY: chromium

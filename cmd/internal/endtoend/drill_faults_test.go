@@ -83,7 +83,7 @@ func (o *outage) phases() []phase {
 			o.repeated("somebody guesses secrets", "HaloGuesses", o.guess),
 			o.repeated("bodies are cut off on their way", "HaloDeliveriesRefused", o.sendHalf),
 			o.repeated("Halo sends events of no known kind", "HaloRefusedEvents", o.sendUnknown),
-			o.repeated("a tenant sends far more than it may", "HaloThrottled", o.flood),
+			o.flooded(),
 			{
 				fault:  "a webhook is switched off in Halo",
 				cause:  func() { o.off.switchWebhook(true) },
@@ -343,16 +343,26 @@ func (o *outage) sendUnknown(n int) {
 	}
 }
 
-// flood sends what the rate allows in ten seconds, and so is refused afterwards.
-func (o *outage) flood(n int) {
-	items := make([][]byte, 2000)
-	for i := range items {
-		items[i] = fmt.Appendf(nil, `{"id":"f-%d-%d","event":"Ticket Logged","object_id":%d,"ticket":{"id":%d}}`, n, i, 1+i, 1+i)
-	}
-	body := append(append([]byte("["), bytes.Join(items, []byte(","))...), ']')
-	if status, answer := o.off.post(o.t.Context(), body); status != 200 && status != 429 && o.t.Context().Err() == nil {
-		o.t.Errorf("a flood was answered %d %s", status, answer)
-	}
+// flooded is a tenant that sends, once, what it may send in ten seconds, and then
+// goes on as before: until its debt is paid it is refused. An edge remembers for an
+// hour, whatever the scale of the drill, or until it ends.
+func (o *outage) flooded() drill {
+	d := o.repeated("a tenant sends far more than it may", "HaloThrottled", func(n int) {
+		items := make([][]byte, 1)
+		if n == 0 {
+			items = make([][]byte, 10*drillRate)
+		}
+		for i := range items {
+			items[i] = fmt.Appendf(nil, `{"id":"f-%d-%d","event":"Ticket Snoozed","object_id":1,"ticket":{"id":1}}`, n, i)
+		}
+		body := append(append([]byte("["), bytes.Join(items, []byte(","))...), ']')
+		if status, answer := o.off.post(o.t.Context(), body); status != 200 && status != 429 && o.t.Context().Err() == nil {
+			o.t.Errorf("a flood was answered %d %s", status, answer)
+		}
+	})
+	stop := d.heal
+	d.heal = func() { stop(); o.ingest.kill(); o.ingest.start(); o.ingest.ready() }
+	return d
 }
 
 // timelinesOfAHangingStore has a dozen people look at a timeline, one a second,

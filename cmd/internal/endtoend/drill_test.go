@@ -24,6 +24,9 @@ import (
 // a service (a row within 1.5 s) stay what they are.
 const drillScale = 60
 
+// drillRate is the edge's rate for a tenant: twice what the busy one sends.
+const drillRate = 200
+
 // drill is one fault, caused on the running connector and healed again.
 type drill struct {
 	fault string
@@ -54,7 +57,7 @@ func TestDrill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := prepareStack(t, "LOG_LEVEL=info", "HEALTH_INTERVAL=1s")
+	s := prepareStack(t, "LOG_LEVEL=info", "HEALTH_INTERVAL=1s", fmt.Sprintf("RATE_LIMIT=%d", drillRate))
 	disk := smallDisk(t, s.data)
 	s.begin(1)
 	o := newOutage(s, disk)
