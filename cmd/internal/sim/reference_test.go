@@ -223,7 +223,7 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 		case mayBeGone:
 			continue // that he stays out is all that can be said
 		case !there:
-			broken("Kept: event %s is in halo.events and has no row", id)
+			broken("Kept: event %s of %s, which arrived at %s, is in halo.events and has no row; %s", id, o.tenant, at, places(everything, id))
 			continue
 		}
 		if row.Tenant != o.tenant {
@@ -266,6 +266,17 @@ func (n *notes) judge(log, everything []*kgo.Record, mappings *table.Table[proce
 	}
 	slices.Sort(violations)
 	return violations
+}
+
+// places says where an event and its outcomes lie.
+func places(everything []*kgo.Record, id schemas.ID) string {
+	var at []string
+	for _, r := range everything {
+		if bytes.Contains(r.Value, []byte(id.String())) {
+			at = append(at, fmt.Sprintf("%s/%d/%d", r.Topic, r.Partition, r.Offset))
+		}
+	}
+	return fmt.Sprintf("it is at %v", at)
 }
 
 // same says whether a row is what the outcome comes to.
