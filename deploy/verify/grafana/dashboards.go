@@ -99,6 +99,9 @@ func Expressions(dashboards []Dashboard) ([]Expression, error) {
 		for _, v := range d.Templating.List {
 			chosen[v.Name] = v.AllValue
 			expr, err := v.asks()
+			if err == nil {
+				expr, err = replace(expr, chosen) // by those before it
+			}
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", d.File, err)
 			}
