@@ -31,13 +31,12 @@ type origin struct {
 	offset int64
 }
 
-// part is what a batch has of one partition.
+// part is what a batch has of one partition; of none once that was taken away.
 type part struct {
 	kafka.Partition
 	records int
 	last    *kgo.Record // the furthest: what to commit
 	oldest  time.Time   // when the first was written
-	lost    bool        // taken away
 	erased  int         // rows that were dropped for an erasure
 	expired int         // rows that were dropped as older than the store keeps
 }
@@ -81,7 +80,7 @@ func (b *batch) part(r *kgo.Record) int {
 	at := len(b.parts) - 1
 	if at < 0 || b.parts[at].Number != r.Partition || b.parts[at].Topic != r.Topic {
 		is := kafka.Partition{Topic: r.Topic, Number: r.Partition}
-		at = slices.IndexFunc(b.parts, func(p part) bool { return p.Partition == is && !p.lost })
+		at = slices.IndexFunc(b.parts, func(p part) bool { return p.Partition == is })
 		if at < 0 {
 			at = len(b.parts)
 			b.parts = append(b.parts, part{Partition: is, oldest: r.Timestamp})
@@ -97,21 +96,24 @@ func (b *batch) part(r *kgo.Record) int {
 }
 
 // drop puts out of hand what belongs to partitions that were taken away: their
-// new owner reads it from the last commit.
+// new owner reads it from the last commit. He may be this sink again, and the
+// records then come once more: their part is another one. One that took both would
+// lose the new rows with the old, and commit the offset of the new.
 func (b *batch) drop(lost []kafka.Partition) {
 	if len(lost) == 0 {
 		return
 	}
 	for i := range b.parts {
 		p := &b.parts[i]
-		if slices.Contains(lost, p.Partition) && !p.lost {
+		if slices.Contains(lost, p.Partition) {
 			b.records -= p.records
-			p.lost, p.records, p.last, p.erased, p.expired = true, 0, nil, 0, 0
+			*p = part{}
 		}
 	}
-	b.keep(func(i int) bool { return !b.parts[b.from[i].part].lost })
-	b.dead = slices.DeleteFunc(b.dead, func(l letter) bool { return b.parts[l.part].lost })
-	b.traced = slices.DeleteFunc(b.traced, func(t traced) bool { return b.parts[t.part].lost })
+	gone := func(at int) bool { return b.parts[at].Partition == kafka.Partition{} }
+	b.keep(func(i int) bool { return !gone(b.from[i].part) })
+	b.dead = slices.DeleteFunc(b.dead, func(l letter) bool { return gone(l.part) })
+	b.traced = slices.DeleteFunc(b.traced, func(t traced) bool { return gone(t.part) })
 }
 
 // keep drops the rows that are not to be kept.
@@ -139,7 +141,7 @@ func (b *batch) keep(row func(i int) bool) {
 // none is.
 func (b *batch) oldest(topic string) (oldest time.Time) {
 	for _, p := range b.parts {
-		if p.Topic == topic && !p.lost && (oldest.IsZero() || p.oldest.Before(oldest)) {
+		if p.Topic == topic && (oldest.IsZero() || p.oldest.Before(oldest)) {
 			oldest = p.oldest
 		}
 	}

@@ -50,7 +50,7 @@ func TestTheDoctorNamesTheCauseAndTheNextStep(t *testing.T) {
 			arriving(d)
 			d.outcomes.tally.Unmapped = []care.AgentCount{{Agent: 4, Events: 3}}
 			d.outcomes.tally.Skipped[schemas.Unmapped] = 3
-		}, "activity_missing", "4 (Agent, 3 events)", "no backfill"},
+		}, "activity_missing", "Agent (agent 4, 3 events)", "no backfill"},
 		{"an agent was mapped after its events", func(d *desk) {
 			d.outcomes.last = time.Now()
 			d.outcomes.tally = care.Tally{Unmapped: []care.AgentCount{{Agent: 2, Events: 3}}, Skipped: map[schemas.Reason]uint64{schemas.Unmapped: 3}}

@@ -64,7 +64,7 @@ func TestDrill(t *testing.T) {
 	phases := o.phases()
 	everyAlertHasADrill(t, string(rules), phases)
 
-	phases = chosen(t, phases)
+	phases = named(t, phases)
 
 	targets := map[string]string{"halo-local": s.addr(9090)}
 	for i, stage := range []string{"ingest", "processor", "sink", "connect"} {
@@ -91,8 +91,8 @@ func TestDrill(t *testing.T) {
 
 var only = flag.String("fault", "", "the drill causes only the faults whose alerts match this expression")
 
-// chosen are the phases with a fault that was asked for, all where none was.
-func chosen(t *testing.T, phases []phase) (some []phase) {
+// named are the phases with a fault that was asked for, all where none was.
+func named(t *testing.T, phases []phase) (some []phase) {
 	t.Helper()
 	wanted, err := regexp.Compile(*only)
 	if err != nil {
