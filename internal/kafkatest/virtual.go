@@ -23,6 +23,10 @@ import (
 // the same instant: the clock would never come to the refresh that ends it.
 func NewVirtual(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
+	// The clock of a bubble stands once its function and its cleanups are over. Who
+	// then still sleeps in a slow write (of a request that nobody waits for any more)
+	// would sleep for ever, and the bubble says that it is deadlocked.
+	t.Cleanup(func() { time.Sleep(time.Minute) })
 	var network kfake.VirtualNetwork
 	c := start(t,
 		[]kgo.Opt{Dialer(&network)},

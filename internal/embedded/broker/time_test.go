@@ -25,7 +25,7 @@ import (
 func virtual(t *testing.T, cfg broker.Config) (b *broker.Broker, cl *kgo.Client, stop func()) {
 	t.Helper()
 	var network kfake.VirtualNetwork
-	cfg.Listen, cfg.Addr = network.Listen, "127.0.0.1:9092"
+	cfg.Listen, cfg.Dial, cfg.Addr = network.Listen, network.DialContext, "127.0.0.1:9092"
 	b = start(t, cfg)
 	cl = client(t, b.Addr(), kgo.Dialer(network.DialContext))
 	return b, cl, func() {
