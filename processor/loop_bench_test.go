@@ -35,25 +35,7 @@ func BenchmarkLoop(b *testing.B) {
 	}{{"processor", startStage}, {"usual", startUsual}} {
 		b.Run(way.name, func(b *testing.B) {
 			cfg := filledBroker(b, 500, loopEvents)
-			watcher := must(b)(kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil))
-			defer watcher.Close()
-			debug.FreeOSMemory() // what the other way left
-			costtest.ResetPeak(b)
-			var cpu time.Duration
-			groups := 0
-			for b.Loop() {
-				groups++
-				group := "group-" + strconv.Itoa(groups) // reads from the start
-				before := costtest.CPU()
-				stop := way.start(b, cfg, group)
-				kafkatest.AwaitCommits(b, watcher, group, loopEvents)
-				stop()
-				cpu += costtest.CPU() - before
-			}
-			n := float64(groups * loopEvents)
-			b.ReportMetric(float64(cpu.Nanoseconds())/1e3/n, "µs-cpu/event")
-			b.ReportMetric(n/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
+			kafkatest.Drain(b, cfg, loopEvents, "event", func(group string) func() { return way.start(b, cfg, group) })
 		})
 	}
 }

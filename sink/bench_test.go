@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"testing"
 	"time"
@@ -113,23 +112,7 @@ func BenchmarkLoop(b *testing.B) {
 	}{{"sink", startStage}, {"usual", startUsual}} {
 		b.Run(way.name, func(b *testing.B) {
 			cfg, conn := kafkatest.Apart(b, strconv.Itoa(backlog)), migrated(b)
-			watcher := client(b)(kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil))
-			defer watcher.Close()
-			debug.FreeOSMemory() // what the other way left
-			costtest.ResetPeak(b)
-			var used time.Duration
-			groups := 0
-			for b.Loop() {
-				groups++
-				group := "group-" + strconv.Itoa(groups) // reads from the start
-				before := costtest.CPU()
-				stop := way.start(b, cfg, conn, group)
-				kafkatest.AwaitCommits(b, watcher, group, backlog)
-				stop()
-				used += costtest.CPU() - before
-			}
-			b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
-			perRow(b, used, groups*backlog)
+			kafkatest.Drain(b, cfg, backlog, "row", func(group string) func() { return way.start(b, cfg, conn, group) })
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/worksights/halo-connector/internal/costtest"
 	"github.com/worksights/halo-connector/internal/kafka"
 	"github.com/worksights/halo-connector/schemas"
 )
@@ -114,4 +116,35 @@ func AwaitCommits(t testing.TB, cl *kgo.Client, group string, records int64) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// Drain measures a stage on a backlog of so many records: in each round of b, start
+// starts it in a group of its own, which reads from the beginning, and stop ends it
+// once the group has committed them all. It reports this process's processor time
+// for each thing that a record is, the rate, and the peak of memory.
+func Drain(b *testing.B, cfg kafka.Config, records int64, thing string, start func(group string) (stop func())) {
+	b.Helper()
+	watcher, err := kafka.NewProducer(cfg, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer watcher.Close()
+	debug.FreeOSMemory() // what another benchmark left
+	costtest.ResetPeak(b)
+	var used time.Duration
+	rounds := 0
+	for b.Loop() {
+		rounds++
+		group := fmt.Sprintf("group-%d", rounds)
+		before := costtest.CPU()
+		stop := start(group)
+		AwaitCommits(b, watcher, group, records)
+		stop()
+		used += costtest.CPU() - before
+	}
+	n := float64(rounds) * float64(records)
+	b.ReportMetric(float64(used.Nanoseconds())/1e3/n, "µs-cpu/"+thing)
+	b.ReportMetric(n/b.Elapsed().Seconds(), thing+"s/s")
+	b.ReportMetric(float64(costtest.Peak(0))/1e6, "peak-rss-MB")
+	b.ReportMetric(0, "ns/op")
 }
